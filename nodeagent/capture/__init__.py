@@ -1,0 +1,1 @@
+"""Captured hosts: reading one exactly as a live host is read."""

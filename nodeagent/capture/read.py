@@ -1,0 +1,317 @@
+"""A captured host (format version 1), read exactly as a live one."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+from nodeagent.capture.shape import Node, describe, load, mapping_of_text, paths
+from nodeagent.errors import CaptureError, nearest
+from nodeagent.host import klog
+from nodeagent.host.devices import combine
+from nodeagent.host.root import Root
+from nodeagent.model.cpu import CpuidRegs, CpuValues
+from nodeagent.model.facts import Source
+from nodeagent.model.host import PspFailure, Uname
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.seams import FILE_LIMIT, Files, Registers
+
+T = TypeVar("T")
+
+VERSION = 1
+_NOT_CAPTURED = "not captured"
+_HOST_KEYS = frozenset(
+    {"version", "captured", "note", "uname", "boot_id", "euid", "absent", "denied"}
+)
+_SEV_NAMES = {1: "platform_status", 8: "get_id2", 9: "snp_platform_status"}
+
+
+class CapturedFiles:
+    """The tree `root/`, with what host.json says of paths that are not in it."""
+
+    def __init__(self, root: Root, absent: frozenset[str], denied: Mapping[str, str]) -> None:
+        self._root = root
+        self._absent = absent
+        self._denied = denied
+
+    def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> Seen[bytes]:
+        found = self.denied(path)
+        return found or self._or_why(path, self._root.read_bytes(path, limit))
+
+    def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
+        found = self.denied(path)
+        return found or self._or_why(path, self._root.read(path, limit))
+
+    def names(self, path: str) -> Seen[tuple[str, ...]]:
+        return self.denied(path) or self._or_why(path, self._root.names(path))
+
+    def link(self, path: str) -> Seen[str]:
+        return self._or_why(path, self._root.link(path))
+
+    def has(self, path: str) -> bool | Unreadable:
+        found = self._root.has(path)
+        if found is False:
+            gap = self.missing(path)
+            return False if gap is None else gap
+        return found
+
+    def denied(self, path: str) -> Unreadable | None:
+        """What opening this very path failed with on the host."""
+        name = self._denied.get(path)
+        return Unreadable(path, describe(name)) if name else None
+
+    def missing(self, path: str) -> Unreadable | None:
+        """Why a path is not in the tree: None if it was absent on the host."""
+        folder = path.rstrip("/").rpartition("/")[0]
+        if self._root.has(f"{folder}/.") is not False:
+            return None
+        above = path.rstrip("/")
+        while above:
+            if above in self._absent:
+                return None
+            above = above.rpartition("/")[0]
+        return Unreadable(path, _NOT_CAPTURED)
+
+    def _or_why(self, path: str, found: Seen[T]) -> Seen[T]:
+        return self.missing(path) if found is None else found
+
+
+class CapturedRegisters:
+    def __init__(self, bdf: str, values: Mapping[int, int | Unreadable]) -> None:
+        self._bdf = bdf
+        self._values = values
+
+    def read(self, offset: int) -> int | Unreadable:
+        gap = Unreadable(f"{self._bdf} register {offset:#x}", _NOT_CAPTURED)
+        return self._values.get(offset, gap)
+
+
+class CapturedProbes:
+    """probes.json; every value is checked when the capture is opened, not when it is used."""
+
+    def __init__(self, node: Node, files: CapturedFiles, tree: Root, uname: Uname | None) -> None:
+        self._files = files
+        self._tree = tree
+        self._uname = uname
+        self._cpuid = _cpuid(node.get("cpuid"))
+        self._msrs = _msrs(node.get("msr"))
+        self._sev = _sev(node.get("sev"))
+        self._kvm = _kvm(node.get("kvm"))
+        self._bar0 = _gpus(node.get("gpu"))
+
+    def uname(self) -> Seen[Uname]:
+        return self._uname or Unreadable("uname", _NOT_CAPTURED)
+
+    def cpuid(self, leaf: int, subleaf: int = 0) -> Seen[CpuidRegs]:
+        path = "/dev/cpu/0/cpuid"
+        if gap := self._files.denied(path):
+            return gap
+        if self._cpuid is None:
+            return self._no_probe(path)
+        found = self._cpuid.get((leaf, subleaf))
+        return found or Unreadable(f"CPUID {leaf:#x}", _NOT_CAPTURED)
+
+    def msrs(self, cpus: Sequence[int], indexes: Sequence[int]) -> Mapping[int, Seen[CpuValues]]:
+        denied = {cpu: gap for cpu in cpus if (gap := self._files.denied(f"/dev/cpu/{cpu}/msr"))}
+        return {index: self._one_msr(index, cpus, denied) for index in indexes}
+
+    def _one_msr(
+        self, index: int, cpus: Sequence[int], denied: Mapping[int, Unreadable]
+    ) -> Seen[CpuValues]:
+        if self._msrs is None and not denied:
+            return self._no_probe("/dev/cpu/0/msr")
+        captured = (self._msrs or {}).get(index, {})
+        missing = Unreadable(f"MSR {index:#x}", _NOT_CAPTURED)
+        default = captured.get(None, missing)
+        values: dict[int, list[int]] = {}
+        gaps: list[tuple[int, Unreadable]] = []
+        for cpu in cpus:
+            value = denied.get(cpu) or captured.get(cpu, default)
+            if isinstance(value, int):
+                values.setdefault(value, []).append(cpu)
+            else:
+                gaps.append((cpu, value))
+        return combine(values, gaps)
+
+    def sev(self, command: int) -> Seen[bytes | PspFailure]:
+        if gap := self._files.denied("/dev/sev"):
+            return gap
+        if self._files.has("/dev/sev") is False:
+            return None
+        return self._sev.get(command) or Unreadable("/dev/sev", _NOT_CAPTURED)
+
+    def kvm_api(self) -> Seen[int]:
+        if gap := self._files.denied("/dev/kvm"):
+            return gap
+        return self._no_probe("/dev/kvm") if self._kvm is None else self._kvm
+
+    def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
+        if gap := self._files.denied(klog.RING):
+            kept = klog.files(self._tree)
+            return kept if isinstance(kept, tuple) else gap
+        text = self._files.read(klog.RING, 64 << 20)
+        if isinstance(text, str):
+            return klog.RING, (klog.clean(line) for line in text.split("\n"))
+        kept = klog.files(self._tree)
+        return kept if isinstance(kept, tuple) else text
+
+    @contextmanager
+    def bar0(self, bdf: str) -> Iterator[Registers | Unreadable]:
+        path = f"/sys/bus/pci/devices/{bdf}/resource0"
+        gap = self._files.denied(path)
+        values = self._bar0.get(bdf)
+        if gap or values is None:
+            yield gap or Unreadable(path, _NOT_CAPTURED)
+        else:
+            yield CapturedRegisters(bdf, values)
+
+    def _no_probe(self, path: str) -> Unreadable | None:
+        """Nothing captured of a device: absent if the host had none, else not captured."""
+        return None if self._files.has(path) is False else Unreadable(path, _NOT_CAPTURED)
+
+
+class CapturedMachine:
+    """One captured host, unpacked at `folder`. Nothing of this machine is looked at."""
+
+    def __init__(self, folder: str, *, name: str | None = None) -> None:
+        name = name or folder
+        top = Root(folder)
+        host = load(top, "host.json")
+        if host is None:
+            raise CaptureError(
+                f"{name}: is no capture: it has no host.json",
+                hint="a capture is a folder with host.json, root/ and probes.json",
+            )
+        self._check(host)
+        tree = Root(os.path.join(folder, "root"))  # noqa: PTH118 - a plain name below it
+        absent = paths(host.get("absent"))
+        self._files = CapturedFiles(tree, absent, mapping_of_text(host.get("denied")))
+        probes = load(top, "probes.json") or Node("probes.json", "", {})
+        self.files: Files = self._files
+        self.probes = CapturedProbes(probes, self._files, tree, _uname(host.get("uname")))
+        note, euid = host.get("note"), host.get("euid")
+        self.source = Source(
+            where=f"the capture {name}",
+            simulated=True,
+            root=euid is None or euid.number() == 0,
+            note=note.text() if note else "",
+        )
+        self._tree = tree
+        top.close()
+
+    def look(self) -> AbstractContextManager[None]:
+        return self._look()
+
+    @contextmanager
+    def _look(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._tree.forget()
+
+    @staticmethod
+    def _check(host: Node) -> None:
+        version = host.get("version")
+        if version is None:
+            host.fail("has no version")
+        if version.number() != VERSION:
+            version.fail(f"is {version.number()}, and this program reads version {VERSION}")
+        for key, value in host.items():
+            if key not in _HOST_KEYS:
+                guess = nearest(key, _HOST_KEYS)
+                value.fail("is no known key" + (f"; did you mean {guess}?" if guess else ""))
+            if key in {"captured", "note", "boot_id"} and value.value is not None:
+                value.text()
+
+
+def _uname(node: Node | None) -> Uname | None:
+    if node is None:
+        return None
+    texts = mapping_of_text(node)
+    return Uname(*(texts.get(name, "") for name in ("release", "version", "machine")))
+
+
+def _cpuid(node: Node | None) -> dict[tuple[int, int], CpuidRegs] | None:
+    if node is None:
+        return None
+    return {_leaf(name, leaf): _registers(leaf) for name, leaf in node.items()}
+
+
+def _leaf(name: str, node: Node) -> tuple[int, int]:
+    leaf, _, subleaf = name.partition(".")
+    try:
+        return int(leaf, 0), int(subleaf or "0", 0)
+    except ValueError:
+        node.fail("must be named by a leaf such as 0x8000001f or 0x7.1")
+
+
+def _registers(node: Node) -> CpuidRegs:
+    values = []
+    for name in ("eax", "ebx", "ecx", "edx"):
+        register = node.get(name)
+        if register is None:
+            node.fail(f"has no {name}")
+        values.append(register.number(32))
+    return CpuidRegs(*values)
+
+
+_PerCpu = dict[int | None, int | Unreadable]
+
+
+def _msrs(node: Node | None) -> dict[int, _PerCpu] | None:
+    if node is None:
+        return None
+    return {_index(name, value): _msr_values(value) for name, value in node.items()}
+
+
+def _index(name: str, node: Node) -> int:
+    try:
+        return int(name, 0)
+    except ValueError:
+        node.fail("must be named by a number such as 0x10")
+
+
+def _msr_values(node: Node) -> _PerCpu:
+    if not isinstance(node.value, dict) or "error" in node.value:
+        return {None: _value(node)}
+    values: _PerCpu = {}
+    for name, value in node.items():
+        values[None if name == "default" else _index(name, value)] = _value(value)
+    return values
+
+
+def _value(node: Node) -> int | Unreadable:
+    return node.error(node.key) or node.number()
+
+
+def _sev(node: Node | None) -> dict[int, bytes | PspFailure]:
+    answers: dict[int, bytes | PspFailure] = {}
+    for command, name in _SEV_NAMES.items():
+        answer = node.get(name) if node else None
+        if answer is not None:
+            answers[command] = _sev_answer(answer)
+    return answers
+
+
+def _sev_answer(node: Node) -> bytes | PspFailure:
+    if found := node.get("hex"):
+        return found.hex_bytes()
+    name, firmware = node.get("errno"), node.get("fw_error")
+    if name is None:
+        node.fail("needs hex or errno")
+    return PspFailure(name.text(), firmware.number(32) if firmware else None)
+
+
+def _kvm(node: Node | None) -> int | None:
+    version = node.get("api_version") if node else None
+    return version.number(32) if version else None
+
+
+def _gpus(node: Node | None) -> dict[str, dict[int, int | Unreadable]]:
+    devices: dict[str, dict[int, int | Unreadable]] = {}
+    for bdf, device in node.items() if node else ():
+        if bar0 := device.get("bar0"):
+            devices[bdf] = {_index(name, value): _value(value) for name, value in bar0.items()}
+    return devices
+
+

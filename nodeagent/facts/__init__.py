@@ -1,0 +1,1 @@
+"""Reads one topic each from a machine; never judges."""

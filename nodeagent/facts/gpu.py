@@ -1,0 +1,161 @@
+"""Reads GPUs and NVSwitches: identity, driver, power, holders, and the mode they booted with."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from nodeagent import data
+from nodeagent.facts import holders as holding
+from nodeagent.facts import pci
+from nodeagent.host.gpu.status import FAMILIES, read_status
+from nodeagent.model.pci import (
+    Asleep,
+    Chip,
+    Devices,
+    Gpu,
+    Held,
+    Holder,
+    PciFunction,
+    Sighting,
+    Status,
+)
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.words import CcMode
+from nodeagent.seams import Files, Machine
+
+SEEN_FILE = "/run/nodeagent/seen.json"
+_MEMORY_DECODE = 1 << 1
+_Holding = Seen[Mapping[str, tuple[Holder, ...]]]
+
+
+def read(
+    machine: Machine,
+    functions: tuple[PciFunction, ...] | Unreadable,
+    *,
+    boot_id: Seen[str],
+    remembered: Mapping[str, Sighting],
+) -> Devices | Unreadable:
+    """`remembered` are sightings of this boot that the caller has; a file may add more."""
+    if isinstance(functions, Unreadable):
+        return functions
+    targets = [function for function in functions if function.is_gpu or function.is_nvswitch]
+    held = holding.read(machine.files) if targets else {}
+    known = {**_remembered(machine.files, boot_id), **remembered} if targets else {}
+    devices = [_device(machine, function, held, known.get(function.bdf)) for function in targets]
+    return Devices(
+        gpus=tuple(device for device in devices if device.pci.is_gpu),
+        switches=tuple(device for device in devices if device.pci.is_nvswitch),
+        functions=functions,
+        vfio=machine.files.has("/dev/vfio/vfio"),
+    )
+
+
+def _device(
+    machine: Machine, function: PciFunction, held: _Holding, remembered: Sighting | None
+) -> Gpu:
+    chip = chip_of(function)
+    nodes = _vfio_nodes(machine.files, function)
+    holders = _holders(function, nodes, held)
+    return Gpu(
+        pci=function,
+        chip=chip,
+        holders=holders,
+        vfio_nodes=nodes,
+        status=_status(machine, function, chip, holders),
+        remembered=remembered,
+    )
+
+
+@cache
+def _chips() -> dict[str, Any]:
+    table: dict[str, Any] = data.load("chips.json")
+    return table
+
+
+def chip_of(function: PciFunction) -> Chip | None:
+    """By device id alone; None where the id is in no range that can do CC."""
+    table = _chips()
+    rows = table["ranges"] if function.is_gpu else table["switches"]
+    for row in rows:
+        if int(row["first"], 16) <= function.device <= int(row["last"], 16):
+            key = f"{function.device:#06x}"
+            return Chip(row["chip"], row["family"], table["products"].get(key), key in table["c2c"])
+    return None
+
+
+def _vfio_nodes(files: Files, function: PciFunction) -> Seen[tuple[str, ...]]:
+    """The nodes that a process opens to use the function: its group's, and its own."""
+    nodes = [f"/dev/vfio/{function.group}"] if isinstance(function.group, int) else []
+    if function.driver is None or isinstance(function.driver, Unreadable):
+        return tuple(nodes)
+    own = files.names(f"{pci.DEVICES}/{function.bdf}/vfio-dev") if "vfio" in function.driver else ()
+    nodes += [f"/dev/vfio/devices/{name}" for name in own or ()] if isinstance(own, tuple) else []
+    return tuple(nodes)
+
+
+def _holders(
+    function: PciFunction, nodes: Seen[tuple[str, ...]], held: _Holding
+) -> Seen[tuple[Holder, ...]]:
+    if held is None or isinstance(held, Unreadable):
+        return held
+    mine = [holder for node in nodes or () for holder in held.get(str(node), ())]
+    if function.driver == "nvidia":
+        mine += [
+            holder
+            for node, some in held.items()
+            if node.startswith("/dev/nvidia") and node[len("/dev/nvidia") :].isdecimal()
+            for holder in some
+        ]
+    return tuple(mine)
+
+
+def _status(
+    machine: Machine, function: PciFunction, chip: Chip | None, holders: Seen[tuple[Holder, ...]]
+) -> Status:
+    """BAR0 is believed only of a device that is awake before and after, and left to its VM."""
+    if isinstance(holders, tuple) and holders:
+        return Held(holders)
+    if chip is None or chip.family not in FAMILIES:
+        return Unreadable(function.bdf, "is of a family without known status registers")
+    asleep = _asleep(function)
+    if asleep:
+        return asleep
+    with machine.probes.bar0(function.bdf) as registers:
+        if isinstance(registers, Unreadable):
+            return registers
+        status = read_status(registers, chip.family)
+    again = machine.files.read(f"{pci.DEVICES}/{function.bdf}/power_state", 64)
+    if again != function.power_state:
+        return Asleep(f"went to {again} while it was read")
+    return status
+
+
+def _asleep(function: PciFunction) -> Asleep | Unreadable | None:
+    power, command = function.power_state, function.command
+    if isinstance(power, Unreadable):
+        return power
+    if isinstance(command, Unreadable):
+        return command
+    if power != "D0":
+        return Asleep(f"power state {power}" if power else "its power state is not known")
+    if command is None or not command & _MEMORY_DECODE:
+        return Asleep("its memory decode is off")
+    return None
+
+
+def _remembered(files: Files, boot_id: Seen[str]) -> dict[str, Sighting]:
+    """What `run` wrote down of this boot; anything odd is no memory at all."""
+    text = files.read(SEEN_FILE, 1 << 16)
+    if not isinstance(text, str) or not isinstance(boot_id, str):
+        return {}
+    try:
+        memory = json.loads(text)
+        if memory["version"] != 1 or memory["boot_id"] != boot_id:
+            return {}
+        return {
+            str(bdf): Sighting(CcMode(entry["mode"]), str(entry["at"])[:40])
+            for bdf, entry in memory["gpus"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}

@@ -1,0 +1,194 @@
+"""Reads the kernel: version, configuration, command line, modules and their options."""
+
+import zlib
+from collections.abc import Iterator, Mapping
+
+from nodeagent.facts.parse import number, parsed
+from nodeagent.model.host import Kernel, ModuleOption, Uname
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.seams import Files, Machine
+
+_CONFIG_LIMIT = 4 << 20
+_ZONEINFO_LIMIT = 8 << 20
+_MODPROBE_FOLDERS = (
+    "/etc/modprobe.d",
+    "/run/modprobe.d",
+    "/usr/local/lib/modprobe.d",
+    "/usr/lib/modprobe.d",
+    "/lib/modprobe.d",
+)
+_MAX_CONF_FILES = 256
+_MODULES = ("kvm_amd", "kvm", "ccp", "vfio_pci", "nvidia", "nouveau")
+_PARAMETERS = {
+    "kvm_amd": ("sev", "sev_es", "sev_snp", "npt", "lbrv"),
+    "kvm": ("mmio_caching",),
+}
+_MISC_CAPACITY = ("/sys/fs/cgroup/misc.capacity", "/sys/fs/cgroup/misc/misc.capacity")
+
+
+def read(machine: Machine) -> Kernel:
+    files = machine.files
+    uname = machine.probes.uname()
+    release = uname.release if isinstance(uname, Uname) else uname
+    loaded = {module: _loaded(files, module) for module in _MODULES}
+    return Kernel(
+        release=release,
+        config=_config(files, release),
+        cmdline=parsed("/proc/cmdline", files.read("/proc/cmdline", 1 << 16), tokens),
+        options=_options(files),
+        loaded=loaded,
+        parameters=dict(_parameters(files, loaded)),
+        misc_capacity=_misc_capacity(files),
+        max_pfn=parsed("/proc/zoneinfo", files.read("/proc/zoneinfo", _ZONEINFO_LIMIT), max_pfn),
+        efi=_present(files, "/sys/firmware/efi"),
+        lockdown=parsed(
+            "/sys/kernel/security/lockdown",
+            files.read("/sys/kernel/security/lockdown", 128),
+            lockdown,
+        ),
+        kvm=machine.probes.kvm_api(),
+    )
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """Command line words; a quoted value may hold blanks (kernel/params.c)."""
+    words, word, quoted = [], "", False
+    for char in text:
+        if char == '"':
+            quoted = not quoted
+        elif char.isspace() and not quoted:
+            words.append(word)
+            word = ""
+        else:
+            word += char
+    return tuple(word for word in [*words, word] if word)
+
+
+def _loaded(files: Files, module: str) -> Seen[bool]:
+    return files.has(f"/sys/module/{module}")
+
+
+def _present(files: Files, path: str) -> Seen[bool]:
+    return files.has(path)
+
+
+def _parameters(
+    files: Files, loaded: Mapping[str, Seen[bool]]
+) -> Iterator[tuple[str, Seen[str]]]:
+    """Only of loaded modules: below a folder that is not there nothing can be absent."""
+    for module, names in _PARAMETERS.items():
+        state = loaded[module]
+        for name in names:
+            path = f"/sys/module/{module}/parameters/{name}"
+            if state is True:
+                yield f"{module}.{name}", files.read(path, 64)
+            else:
+                yield f"{module}.{name}", state if isinstance(state, Unreadable) else None
+
+
+def _config(files: Files, release: Seen[str]) -> Seen[Mapping[str, str]]:
+    """The running kernel's options, from the first of three places that has them."""
+    gap: Unreadable | None = None
+    packed = files.read_bytes("/proc/config.gz", _CONFIG_LIMIT)
+    if isinstance(packed, bytes):
+        return parsed("/proc/config.gz", _gunzip(packed), config)
+    if not isinstance(release, str) or "/" in release:
+        return release if isinstance(release, Unreadable) else packed
+    for path in (f"/boot/config-{release}", f"/lib/modules/{release}/config"):
+        text = files.read(path, _CONFIG_LIMIT)
+        if isinstance(text, str):
+            return parsed(path, text, config)
+        gap = gap or text
+    return gap
+
+
+def _gunzip(packed: bytes) -> str:
+    """Bounded, whatever the stranger's file claims to unpack to."""
+    try:
+        return zlib.decompressobj(31).decompress(packed, _CONFIG_LIMIT).decode(errors="replace")
+    except zlib.error:
+        return ""
+
+
+def config(text: str) -> Mapping[str, str]:
+    """`CONFIG_X=y` lines; a text without one is no configuration."""
+    options = dict(
+        line.split("=", 1) for line in text.split("\n") if line.startswith("CONFIG_") and "=" in line
+    )
+    if not options:
+        raise ValueError(text)
+    return options
+
+
+def _options(files: Files) -> Seen[tuple[ModuleOption, ...]]:
+    """`options` lines of modprobe.d; a file of the same name in an earlier folder wins."""
+    found: dict[str, list[ModuleOption]] = {}
+    gap: Unreadable | None = None
+    for folder in _MODPROBE_FOLDERS:
+        names = files.names(folder)
+        if isinstance(names, Unreadable):
+            gap = gap or names
+            continue
+        for name in [name for name in names or () if name.endswith(".conf")][:_MAX_CONF_FILES]:
+            path = f"{folder}/{name}"
+            text = files.read(path)
+            if isinstance(text, str) and name not in found:
+                found[name] = list(_option_lines(path, text))
+            elif isinstance(text, Unreadable):
+                gap = gap or text
+    options = tuple(option for name in sorted(found) for option in found[name])
+    return gap if gap and not options else options
+
+
+def _option_lines(path: str, text: str) -> Iterator[ModuleOption]:
+    for line in text.replace("\\\n", " ").split("\n"):
+        words = line.split()
+        if len(words) < 3 or words[0] != "options":
+            continue
+        module = words[1].replace("-", "_")
+        for word in words[2:]:
+            name, _, value = word.partition("=")
+            yield ModuleOption(module, name.replace("-", "_"), value, path, line.strip())
+
+
+def _misc_capacity(files: Files) -> Seen[Mapping[str, int]]:
+    """The root cgroup's, v2 or v1; a container's own view does not have it."""
+    gap: Unreadable | None = None
+    for path in _MISC_CAPACITY:
+        found = parsed(path, files.read(path, 1 << 14), _capacities)
+        if found is not None and not isinstance(found, Unreadable):
+            return found
+        gap = gap or found
+    return gap
+
+
+def _capacities(text: str) -> Mapping[str, int]:
+    pairs = [line.split() for line in text.split("\n") if line.strip()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(text)
+    return {name: number(value) for name, value in pairs if value != "max"}
+
+
+def max_pfn(text: str) -> int:
+    """The first page frame above all memory: the largest start_pfn + spanned of a zone."""
+    highest, spanned = 0, 0
+    for line in text.split("\n"):
+        words = line.split()
+        if len(words) != 2:
+            continue
+        if words[0] == "spanned":
+            spanned = number(words[1])
+        elif words[0] == "start_pfn:" and spanned:
+            highest = max(highest, number(words[1]) + spanned)
+    if not highest:
+        raise ValueError(text)
+    return highest
+
+
+def lockdown(text: str) -> str:
+    """The chosen one of `[none] integrity confidentiality`."""
+    _, opened, rest = text.partition("[")
+    chosen, closed, _ = rest.partition("]")
+    if not (opened and closed and chosen):
+        raise ValueError(text)
+    return chosen

@@ -1,0 +1,58 @@
+"""Reads this boot's kernel log down to the lines that mean something."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from nodeagent import data
+from nodeagent.model.host import KernelLog, LogEvent
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.seams import Probes
+
+_MAX_EVENTS = 2000
+_MARKS = ("SEV", "AMD-Vi", "SNP", "PSP", "SVM", "RMP", "Linux version ")
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    kind: str
+    has: str
+    pattern: str
+
+
+@cache
+def wordings() -> tuple[Wording, ...]:
+    """Every known line; one kind may have several wordings."""
+    rows: list[dict[str, Any]] = data.load("log.json")["lines"]
+    return tuple(Wording(row["kind"], row["has"], row["pattern"]) for row in rows)
+
+
+def read(probes: Probes) -> Seen[KernelLog]:
+    """Whole only if it begins with the kernel's first line: otherwise it has turned over."""
+    found = probes.log_lines()
+    if found is None or isinstance(found, Unreadable):
+        return found
+    origin, lines = found
+    events: list[LogEvent] = []
+    whole = False
+    for number, line in enumerate(lines):
+        if any(mark in line for mark in _MARKS):
+            events.extend(events_of(line))
+        if number == 0:
+            whole = line.startswith("Linux version ")
+        if len(events) > _MAX_EVENTS:
+            return KernelLog(tuple(events), whole=False, origin=origin)
+    return KernelLog(tuple(events), whole, origin)
+
+
+def events_of(line: str) -> list[LogEvent]:
+    """Everything that one line says; most lines say nothing."""
+    events = []
+    for wording in wordings():
+        # The plain test first: it spares compiling what never occurs.
+        match = re.search(wording.pattern, line) if wording.has in line else None
+        if match:
+            fields = {name: value for name, value in match.groupdict().items() if value}
+            events.append(LogEvent(wording.kind, line, fields))
+    return events

@@ -1,0 +1,31 @@
+"""One look at a machine: every topic, once."""
+
+from collections.abc import Mapping
+
+from nodeagent.facts import cpu, gpu, iommu, kernel, log, pci, psp
+from nodeagent.model.facts import Facts
+from nodeagent.model.pci import Sighting
+from nodeagent.model.seen import Unreadable
+from nodeagent.seams import Machine
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def look(machine: Machine, *, remembered: Mapping[str, Sighting] | None = None) -> Facts:
+    """Everything that judging needs. Changes nothing on the machine."""
+    with machine.look():
+        files = machine.files
+        boot_id = files.read(BOOT_ID, 64)
+        functions = pci.nvidia_functions(files)
+        lines = log.read(machine.probes)
+        running = kernel.read(machine)
+        return Facts(
+            source=machine.source,
+            boot_id=boot_id,
+            cpus=cpu.read(machine),
+            psp=psp.read(machine, running, lines),
+            kernel=running,
+            log=lines,
+            iommu=iommu.read(files, () if isinstance(functions, Unreadable) else functions),
+            devices=gpu.read(machine, functions, boot_id=boot_id, remembered=remembered or {}),
+        )

@@ -1,0 +1,1 @@
+"""Touches the machine: reports and obeys, decides nothing."""

@@ -1,0 +1,1 @@
+"""Registers of NVIDIA devices, by family."""

@@ -1,0 +1,64 @@
+"""Status registers by family: what a device booted with, read without writing anything.
+
+Offsets from gpu-cc.md §5.1; each is one aligned 32-bit load from BAR0.
+"""
+
+from dataclasses import dataclass
+
+from nodeagent.model.pci import GpuStatus
+from nodeagent.model.seen import Unreadable
+from nodeagent.seams import Registers
+
+PMC_BOOT_0 = 0x0
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Where a family keeps its mode, boot progress and recovery flag.
+
+    `recovered_by` names the values of the low byte that are normal (Blackwell); None where
+    one bit says it (Hopper, LS10: bit 30).
+    """
+
+    mode: int
+    boot: int
+    recovery: int
+    normal_low_bytes: frozenset[int] | None = None
+
+
+_RECOVERY_BIT = 1 << 30
+_BLACKWELL_NORMAL = frozenset({0, 1})
+
+FAMILIES = {
+    "hopper": Family(mode=0x1182CC, boot=0x200BC, recovery=0x20120),
+    "gb100": Family(0x590, 0x200BC, 0x8AA128, _BLACKWELL_NORMAL),
+    "gb202": Family(0x590, 0xAD00BC, 0x8AA128, _BLACKWELL_NORMAL),
+    "ls10": Family(mode=0x28C50, boot=0x660BC, recovery=0x66120),
+}
+
+
+def read_status(regs: Registers, family: str) -> GpuStatus:
+    """The status registers of one device that is awake and decodes memory."""
+    at = FAMILIES[family]
+    boot0 = regs.read(PMC_BOOT_0)
+    return GpuStatus(
+        boot0=boot0,
+        boot=regs.read(at.boot),
+        mode=regs.read(at.mode),
+        recovery=_recovery(regs.read(at.recovery), at),
+    )
+
+
+def _recovery(value: int | Unreadable, at: Family) -> bool | Unreadable:
+    if isinstance(value, Unreadable):
+        return value
+    if is_dead(value):
+        return Unreadable(f"register {at.recovery:#x}", f"reads as {value:#010x}")
+    if at.normal_low_bytes is None:
+        return bool(value & _RECOVERY_BIT)
+    return value & 0xFF not in at.normal_low_bytes
+
+
+def is_dead(value: int) -> bool:
+    """No completion, or an error of the GPU's internal bus (gpu-cc.md §3)."""
+    return value == 0xFFFFFFFF or value >> 16 == 0xBADF

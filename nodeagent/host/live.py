@@ -1,0 +1,71 @@
+"""This machine, or one mounted at a folder: the live side of the seams."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from nodeagent.host import devices, klog, mmio, sev
+from nodeagent.host.root import Root
+from nodeagent.model.cpu import CpuidRegs, CpuValues
+from nodeagent.model.facts import Source
+from nodeagent.model.host import PspFailure, Uname
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.seams import Files, Registers
+
+
+class LiveProbes:
+    """What is no file, asked of the running kernel through the devices beneath `root`."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._psp = sev.Psp(root)
+
+    def uname(self) -> Seen[Uname]:
+        """Ours is the host's: containers share the kernel."""
+        return Uname(*(getattr(os.uname(), name) for name in ("release", "version", "machine")))
+
+    def cpuid(self, leaf: int, subleaf: int = 0) -> Seen[CpuidRegs]:
+        return devices.cpuid(self._root, leaf, subleaf)
+
+    def msrs(self, cpus: Sequence[int], indexes: Sequence[int]) -> Mapping[int, Seen[CpuValues]]:
+        return devices.msrs(self._root, cpus, indexes)
+
+    def sev(self, command: int) -> Seen[bytes | PspFailure]:
+        return self._psp.ask(command)
+
+    def kvm_api(self) -> Seen[int]:
+        return devices.kvm_api(self._root)
+
+    def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
+        """The ring; where it is closed to us or has turned over, the journal or a file."""
+        found = klog.ring(self._root)
+        if isinstance(found, tuple):
+            origin, lines = found[0], list(found[1])
+            if lines and lines[0].startswith("Linux version "):
+                return origin, iter(lines)
+            found = origin, iter(lines)
+        kept = klog.journal(self._root)
+        if not isinstance(kept, tuple):
+            kept = klog.files(self._root)
+        return kept if isinstance(kept, tuple) else found
+
+    def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
+        return mmio.mapped(self._root, f"/sys/bus/pci/devices/{bdf}/resource0")
+
+
+class LiveMachine:
+    """The host at `folder`; `/` is this one."""
+
+    def __init__(self, folder: str = "/") -> None:
+        self._root = Root(folder)
+        self.files: Files = self._root
+        self.probes = LiveProbes(self._root)
+        where = "this machine" if folder == "/" else f"the host at {folder}"
+        self.source = Source(where=where, simulated=False, root=os.geteuid() == 0)
+
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._root.forget()

@@ -1,0 +1,192 @@
+"""Files beneath a root: a mounted host, a captured tree and an image are strangers' trees."""
+
+import errno
+import os
+import stat
+
+from nodeagent.errors import HostError
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.seams import FILE_LIMIT
+
+_MAX_HOPS = 40  # what Linux itself allows on one path
+_MAX_OPEN_FOLDERS = 512
+_MAX_NAMES = 100_000
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK a planted FIFO would hold us up for ever.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class _Lost(OSError):
+    """A path that led nowhere we are willing to go."""
+
+
+class Root:
+    """Reads files beneath one folder, walking component by component.
+
+    A symbolic link is resolved by us as if the folder were `/`, so that neither an absolute
+    link nor `..` leaves it; the kernel is never asked to follow one. Folders stay open until
+    `forget`, so that thousands of sysfs reads cost one `open` each.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        try:
+            self._top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise HostError(
+                f"cannot open the root {folder}: {error.strerror}",
+                hint="it must be a folder that this user may read",
+            ) from error
+        self._open: dict[str, tuple[int, str]] = {"": (self._top, "")}
+        self._hops = 0
+
+    def forget(self) -> None:
+        """Close the folders of the last look: devices come and go."""
+        for descriptor, _ in self._open.values():
+            if descriptor != self._top:
+                os.close(descriptor)
+        self._open = {"": (self._top, "")}
+
+    def close(self) -> None:
+        self.forget()
+        os.close(self._top)
+
+    def _begin(self) -> None:
+        """Before each walk, never within one: no folder is closed under a walk's feet."""
+        self._hops = 0
+        if len(self._open) > _MAX_OPEN_FOLDERS:
+            self.forget()
+
+    def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> Seen[bytes]:
+        """At most `limit` bytes of a regular file; anything else is unreadable."""
+        try:
+            descriptor = self.open(path)
+        except OSError as error:
+            return _answer(path, error)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return Unreadable(path, "is no regular file")
+            return _read(descriptor, limit)
+        except OSError as error:
+            return _answer(path, error)
+        finally:
+            os.close(descriptor)
+
+    def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
+        raw = self.read_bytes(path, limit)
+        if isinstance(raw, bytes):
+            return raw.decode(errors="surrogateescape").strip("\0\t\r\n ")
+        return raw
+
+    def names(self, path: str) -> Seen[tuple[str, ...]]:
+        self._begin()
+        try:
+            descriptor, _ = self._folder(path.strip("/"))
+            with os.scandir(descriptor) as entries:
+                found = [entry.name for entry, _ in zip(entries, range(_MAX_NAMES), strict=False)]
+        except OSError as error:
+            return _answer(path, error)
+        return tuple(sorted(found))
+
+    def link(self, path: str) -> Seen[str]:
+        folder, _, name = path.strip("/").rpartition("/")
+        self._begin()
+        try:
+            return os.readlink(name, dir_fd=self._folder(folder)[0])
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return Unreadable(path, "is no symbolic link")
+            return _answer(path, error)
+
+    def has(self, path: str) -> bool | Unreadable:
+        folder, _, name = path.strip("/").rpartition("/")
+        self._begin()
+        try:
+            os.stat(name, dir_fd=self._folder(folder)[0], follow_symlinks=False)
+        except OSError as error:
+            answer = _answer(path, error)
+            return False if answer is None else answer
+        return True
+
+    def open(self, path: str, flags: int = _FILE) -> int:
+        """A descriptor of what `path` names beneath the root; raises OSError."""
+        self._begin()
+        return self._file(path.strip("/"), flags)
+
+    def folder_descriptor(self, path: str) -> int:
+        """The open folder itself, ours until `forget`; raises OSError."""
+        self._begin()
+        return self._folder(path.strip("/"))[0]
+
+    def _file(self, path: str, flags: int) -> int:
+        folder, _, name = path.rpartition("/")
+        if name in {"", ".", ".."}:
+            raise _Lost(errno.EISDIR, "Is a directory")
+        descriptor, real = self._folder(folder)
+        try:
+            return os.open(name, flags, dir_fd=descriptor)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        return self._file(self._target(descriptor, real, name), flags)
+
+    def _folder(self, path: str) -> tuple[int, str]:
+        """The folder's descriptor and its real path, which holds no link and no `..`."""
+        found = self._open.get(path)
+        if found:
+            return found
+        parent, _, name = path.rpartition("/")
+        if name in {"", "."}:
+            return self._folder(parent)
+        up, real = self._folder(parent)
+        if name == "..":
+            return self._folder(real.rpartition("/")[0])
+        try:
+            found = os.open(name, _FOLDER, dir_fd=up), f"{real}/{name}".lstrip("/")
+        except OSError as error:
+            # A link answers ENOTDIR here, like a plain file; readlink tells them apart.
+            if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
+                raise
+            return self._folder(self._target(up, real, name))
+        self._open[path] = found
+        return found
+
+    def _target(self, folder: int, real: str, name: str) -> str:
+        """Where the link `name` points, as a path from the root without `..`."""
+        self._hops += 1
+        if self._hops > _MAX_HOPS:
+            raise _Lost(errno.ELOOP, "Too many symbolic links")
+        try:
+            text = os.readlink(name, dir_fd=folder)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise _Lost(errno.ENOTDIR, "Not a directory") from error
+            raise
+        at = "" if text.startswith("/") else real
+        *steps, last = [step for step in text.split("/") if step not in {"", "."}] or [".."]
+        for step in steps:
+            at = at.rpartition("/")[0] if step == ".." else self._folder(f"{at}/{step}".strip("/"))[1]
+        return at.rpartition("/")[0] if last == ".." else f"{at}/{last}".strip("/")
+
+
+
+def _read(descriptor: int, limit: int) -> bytes:
+    """Up to `limit` bytes: procfs and sysfs give no size, and short reads are normal."""
+    parts = []
+    while limit > 0 and (part := os.read(descriptor, min(limit, 1 << 16))):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
+
+
+def _answer(path: str, error: OSError) -> Unreadable | None:
+    if error.errno in _ABSENT:
+        return None
+    return Unreadable(path, why(error))
+
+
+def why(error: OSError) -> str:
+    """`EPERM: Operation not permitted`."""
+    name = errno.errorcode.get(error.errno or 0, "error")
+    return f"{name}: {error.strerror or error}"

@@ -1,0 +1,121 @@
+"""Questions to the PSP through /dev/sev, each in a process that can be abandoned.
+
+The driver answers one command at a time and waits up to `psp_cmd_timeout` (100 s) where no
+signal reaches it; an agent must not wait with it. Run as a module this file is that process.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+from nodeagent.host.root import Root, why
+from nodeagent.model.host import PspFailure
+from nodeagent.model.seen import Seen, Unreadable
+
+SEV_ISSUE_CMD = 0xC0105300  # _IOWR('S', 0, 16 bytes), linux/psp-sev.h
+PLATFORM_STATUS, SNP_PLATFORM_STATUS = 1, 9
+ALLOWED = {PLATFORM_STATUS: 12, SNP_PLATFORM_STATUS: 32}
+"""Reading commands and the bytes of their buffer. Nothing else is ever sent: SNP_COMMIT, for
+one, does not look at how the device was opened (snp-host.md §0.3). The third harmless one,
+SEV_GET_ID2, names the chip, which no judgement needs."""
+
+DEADLINE_S = 5.0
+FRESH_S = 240.0
+_NOT_CALLED = 0xFFFFFFFF
+_STILL_WAITING = "an earlier question still waits for the PSP"
+
+
+@dataclass
+class Psp:
+    """Remembers answers, since the PSP is to be asked every few minutes at most."""
+
+    root: Root
+    device: str = "/dev/sev"
+    deadline_s: float = DEADLINE_S
+    _answers: dict[int, tuple[float, Seen[bytes | PspFailure]]] = field(default_factory=dict)
+    _waiting: subprocess.Popen[bytes] | None = None
+
+    def ask(self, command: int) -> Seen[bytes | PspFailure]:
+        if command not in ALLOWED:
+            raise ValueError(f"the PSP is never asked command {command}")
+        at, answer = self._answers.get(command, (0.0, None))
+        if at and time.monotonic() - at < FRESH_S:
+            return answer
+        answer = self._ask(command)
+        self._answers[command] = time.monotonic(), answer
+        return answer
+
+    def _ask(self, command: int) -> Seen[bytes | PspFailure]:
+        if self._waiting and self._waiting.poll() is None:
+            return Unreadable(self.device, _STILL_WAITING)
+        try:
+            device = self.root.open(self.device, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            absent = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO}
+            return None if absent else Unreadable(self.device, why(error))
+        try:
+            return self._wait(_start(device, command))
+        finally:
+            os.close(device)
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> Seen[bytes | PspFailure]:
+        try:
+            output, _ = child.communicate(timeout=self.deadline_s)
+        except subprocess.TimeoutExpired:
+            self._waiting = child
+            return Unreadable(self.device, f"no answer within {self.deadline_s:g} s")
+        return _parse(self.device, output)
+
+
+def _start(device: int, command: int) -> subprocess.Popen[bytes]:
+    """A process that asks through the descriptor it inherits; the path is not walked again."""
+    return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
+        [sys.executable, "-m", "nodeagent.host.sev", str(device), str(command)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(device,),
+        env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def _parse(device: str, output: bytes) -> Seen[bytes | PspFailure]:
+    try:
+        answer = json.loads(output)
+        if "hex" in answer:
+            return bytes.fromhex(answer["hex"])
+        if "errno" in answer:
+            return PspFailure(answer["errno"], answer["firmware"])
+        return Unreadable(device, answer["cannot"])
+    except (ValueError, KeyError, TypeError):
+        return Unreadable(device, "the process that asks the PSP died")
+
+
+def _question(descriptor: int, command: int) -> dict[str, object]:
+    """Ask once and describe the answer as JSON."""
+    import ctypes  # noqa: PLC0415 - only the child needs it
+
+    try:
+        # One question at a time on this machine, also across restarts of the agent.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return {"cannot": _STILL_WAITING}
+    buffer = ctypes.create_string_buffer(ALLOWED[command])
+    request = bytearray(struct.pack("<IQI", command, ctypes.addressof(buffer), _NOT_CALLED))
+    try:
+        fcntl.ioctl(descriptor, SEV_ISSUE_CMD, request, True)
+    except OSError as error:
+        status = struct.unpack("<IQI", request)[2]
+        firmware = status if error.errno in {errno.EIO, errno.EBUSY} else None
+        return {"errno": errno.errorcode.get(error.errno or 0, "EIO"), "firmware": firmware}
+    return {"hex": buffer.raw.hex()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_question(int(sys.argv[1]), int(sys.argv[2]))))  # noqa: T201 - to our parent

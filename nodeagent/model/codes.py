@@ -1,0 +1,94 @@
+"""Every reason code. A code is a promise: what one means never changes."""
+
+from enum import StrEnum, auto
+
+
+class Code(StrEnum):
+    """Stable reasons. The value is the name as it stands in reports and scripts."""
+
+    @staticmethod
+    def _generate_next_value_(
+        name: str, start: int, count: int, last_values: list[str]  # noqa: ARG004
+    ) -> str:
+        return name
+
+    @property
+    def camel(self) -> str:
+        """As a Kubernetes condition's reason wants it: one CamelCase word."""
+        return "".join(part.capitalize() for part in self.value.split("_"))
+
+    # The silicon.
+    RUNNING_IN_VM = auto()
+    NOT_AMD = auto()
+    CPU_TOO_OLD = auto()
+    CPU_INCONSISTENT = auto()
+
+    # The BIOS.
+    BIOS_SMEE_OFF = auto()
+    BIOS_SMM_UNLOCKED = auto()
+    BIOS_SNP_INCOMPLETE = auto()
+    BIOS_SNP_HIDDEN = auto()
+    BIOS_RMP_NOT_RESERVED = auto()
+    BIOS_RMP_INVALID = auto()
+    BIOS_RMP_TOO_SMALL = auto()
+    BIOS_RMP_SEGMENT_BAD = auto()
+    BIOS_IOMMU_SNP_OFF = auto()
+    BIOS_IOMMU_OFF = auto()
+    BIOS_NO_ES_ASIDS = auto()
+    BIOS_SVM_OFF = auto()
+
+    # The kernel and its options.
+    IOMMU_PASSTHROUGH_OR_OFF = auto()
+    IOMMU_V2_PGTABLE = auto()
+    RMP_INIT_FAILED = auto()
+    KVM_AMD_NOT_LOADED = auto()
+    KERNEL_NO_SNP_HOST = auto()
+    KVM_PARAM_DISABLED = auto()
+    KERNEL_SNP_NOT_ENABLED = auto()
+    KVM_SNP_DISABLED_AFTER_INIT = auto()
+
+    # The PSP and its firmware.
+    PSP_DEAD = auto()
+    SNP_INIT_INVALID_CONFIG = auto()
+    SNP_INIT_FAILED = auto()
+    SNP_INIT_WBINVD = auto()
+    SEV_FW_TOO_OLD = auto()
+    SNP_STATE_LOST = auto()
+
+    # Off for certain, but the row cannot be told from here.
+    SNP_OFF_FIRMWARE_SIDE = auto()
+    SNP_OFF_KERNEL_SIDE = auto()
+    SNP_UNPROVEN = auto()
+
+    # Causes of SNP_INIT_INVALID_CONFIG, and hazards of their own.
+    CPUS_OFFLINE = auto()
+    LEGACY_BOOT = auto()
+
+    # Passing a GPU through.
+    NO_GPU = auto()
+    IOMMU_GROUP_MISSING = auto()
+    IOMMU_GROUP_SHARED = auto()
+    GPU_NOT_VFIO = auto()
+    HOST_DRIVER_LOADED = auto()
+    BAR_UNASSIGNED = auto()
+    VFIO_MISSING = auto()
+
+    # The GPU itself.
+    GPU_MODE_OFF = auto()
+    GPU_MODE_MIXED = auto()
+    GPU_MODE_DEVTOOLS = auto()
+    GPU_MODE_INVALID = auto()
+    GPU_MODE_UNWANTED = auto()
+    SWITCH_MODE_MISMATCH = auto()
+    GPU_NOT_CAPABLE = auto()
+    GPU_ASLEEP = auto()
+    GPU_IN_USE = auto()
+    GPU_GONE = auto()
+    GPU_BOOT_INCOMPLETE = auto()
+    GPU_RECOVERY = auto()
+    GPU_SECURITY_FAULT = auto()
+
+    # Looking.
+    LOCKDOWN = auto()
+    NO_ACCESS = auto()
+    NOT_LOOKED_AT = auto()

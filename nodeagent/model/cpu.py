@@ -1,0 +1,197 @@
+"""What the processors show: identity, CPUID, and registers of every online CPU."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.words import Generation
+
+SYSCFG = 0xC0010010
+HWCR = 0xC0010015
+SEV_STATUS = 0xC0010131
+RMP_BASE = 0xC0010132
+RMP_END = 0xC0010133
+RMP_CFG = 0xC0010136
+MSRS = (SYSCFG, HWCR, RMP_BASE, RMP_END, RMP_CFG, SEV_STATUS)
+MSR_NAMES = {
+    SYSCFG: "SYSCFG",
+    HWCR: "HWCR",
+    SEV_STATUS: "SEV_STATUS",
+    RMP_BASE: "RMP_BASE",
+    RMP_END: "RMP_END",
+    RMP_CFG: "RMP_CFG",
+}
+
+_SNP_CAPABLE = frozenset(Generation) - {Generation.NAPLES, Generation.ROME}
+
+
+@dataclass(frozen=True, slots=True)
+class CpuIdentity:
+    """From /proc/cpuinfo, the same in a pod; flags are the kernel's, filtered (§1.3)."""
+
+    vendor: str
+    family: int
+    model: int
+    stepping: int
+    name: str
+    microcode: str
+    flags: frozenset[str]
+    count: int
+
+    @property
+    def is_amd(self) -> bool:
+        return self.vendor == "AuthenticAMD"
+
+    @property
+    def in_vm(self) -> bool:
+        return "hypervisor" in self.flags
+
+    @property
+    def generation(self) -> Generation | None:
+        """None where the part is no EPYC that could ever do SNP (snp-host.md §1.1)."""
+        if not self.is_amd:
+            return None
+        return _generation(self.family, self.model)
+
+    @property
+    def can_snp(self) -> bool:
+        return self.generation in _SNP_CAPABLE
+
+
+def _generation(family: int, model: int) -> Generation | None:
+    match family, model >> 4:
+        case 0x17, 0x0:
+            return Generation.NAPLES
+        case 0x17, 0x3:
+            return Generation.ROME
+        case 0x19, 0x0:
+            return Generation.MILAN
+        case 0x19, 0x1:
+            return Generation.GENOA
+        case 0x19, 0xA:
+            return Generation.BERGAMO_SIENA
+        case 0x1A, 0x0 | 0x1 if model <= 0x11:
+            return Generation.TURIN
+        case 0x1A, 0x5 | 0x9 | 0xA | 0xC:
+            return Generation.VENICE
+        case _ if family >= 0x1A:
+            return Generation.UNKNOWN
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuidRegs:
+    eax: int
+    ebx: int
+    ecx: int
+    edx: int
+
+
+@dataclass(frozen=True, slots=True)
+class SevLeaf:
+    """CPUID 0x8000001F as the silicon and the BIOS show it, unfiltered by the kernel."""
+
+    regs: CpuidRegs
+
+    @property
+    def snp(self) -> bool:
+        return bool(self.regs.eax & 1 << 4)
+
+    @property
+    def segmented_rmp(self) -> bool:
+        return bool(self.regs.eax & 1 << 23)
+
+    @property
+    def min_sev_asid(self) -> int:
+        """Lowest ASID of a SEV guest without ES; 1 leaves none for ES and SNP."""
+        return self.regs.edx
+
+    @property
+    def asids(self) -> int:
+        return self.regs.ecx
+
+
+@dataclass(frozen=True, slots=True)
+class CpuValues:
+    """One register over all online CPUs: which CPUs show which value, and which none."""
+
+    by_value: Mapping[int, tuple[int, ...]]
+    unreadable: tuple[tuple[int, Unreadable], ...] = ()
+
+    @property
+    def one(self) -> int | None:
+        """The value, if every CPU shows the same; None if they differ or none was read."""
+        return next(iter(self.by_value)) if len(self.by_value) == 1 else None
+
+    @property
+    def all_set_bits(self) -> int | None:
+        """The bits that are set on every CPU that was read."""
+        if not self.by_value:
+            return None
+        bits = -1
+        for value in self.by_value:
+            bits &= value
+        return bits
+
+    def masked(self, mask: int) -> dict[int, tuple[int, ...]]:
+        """Regrouped under the bits of `mask`, the largest group first."""
+        groups: dict[int, tuple[int, ...]] = {}
+        for value, cpus in self.by_value.items():
+            groups[value & mask] = groups.get(value & mask, ()) + cpus
+        return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+
+
+@dataclass(frozen=True, slots=True)
+class Cpus:
+    """All that is read of the processors."""
+
+    identity: Seen[CpuIdentity]
+    sev_leaf: Seen[SevLeaf]
+    msrs: Mapping[int, Seen[CpuValues]]
+    online: Seen[tuple[int, ...]]
+    present: Seen[tuple[int, ...]]
+    smt: Seen[str]
+
+    def msr(self, index: int) -> Seen[CpuValues]:
+        return self.msrs[index]
+
+
+_RMP_ADDRESS = 0x000F_FFFF_FFFF_E000  # bits 51:13
+_RMP_BOOKKEEPING = 0x4000  # bytes before the first entry
+_PAGE = 4096
+_RMP_ENTRY = 16  # bytes for each 4 KiB page
+
+
+@dataclass(frozen=True, slots=True)
+class Rmp:
+    """The reverse map table's registers and their arithmetic (snp-host.md §1.5).
+
+    Addresses in bytes; `end` is the last byte, `cfg` 0 where the register does not exist.
+    """
+
+    base_msr: int
+    end_msr: int
+    cfg: int
+
+    @property
+    def base(self) -> int:
+        return self.base_msr & _RMP_ADDRESS
+
+    @property
+    def end(self) -> int:
+        """Zero where only the low 13 bits are set: that is how an empty range reads."""
+        return self.end_msr if self.end_msr & _RMP_ADDRESS else 0
+
+    @property
+    def segmented(self) -> bool:
+        return bool(self.cfg & 1)
+
+    @property
+    def size(self) -> int:
+        return self.end - self.base + 1
+
+    def needed(self, max_pfn: int) -> int:
+        """Bytes that a contiguous table must have to cover pages below `max_pfn`."""
+        pages = max(max_pfn, (self.end + _PAGE) // _PAGE)
+        return pages * _RMP_ENTRY + _RMP_BOOKKEEPING

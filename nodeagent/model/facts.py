@@ -1,0 +1,30 @@
+"""Everything that one look at a host found."""
+
+from dataclasses import dataclass
+
+from nodeagent.model.cpu import Cpus
+from nodeagent.model.host import Kernel, KernelLog, Psp
+from nodeagent.model.pci import Devices, Iommu
+from nodeagent.model.seen import Seen, Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the facts come from. `simulated`: not this machine as it is now."""
+
+    where: str
+    simulated: bool
+    root: bool
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    source: Source
+    boot_id: Seen[str]
+    cpus: Cpus
+    psp: Psp
+    kernel: Kernel
+    log: Seen[KernelLog]
+    iommu: Iommu
+    devices: Devices | Unreadable

@@ -1,0 +1,112 @@
+"""What a judgement is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nodeagent.model.codes import Code
+from nodeagent.model.words import CcMode, Confidence, Level, Profile, Ready, Restart, Verdict, Who
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to do about a code: who, what, and what must happen before it counts."""
+
+    who: Who
+    do: str
+    restart: Restart = Restart.NONE
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One check's answer about one thing; what to do about it is the code's remedy."""
+
+    verdict: Verdict
+    code: Code | None = None
+    seen: str = ""
+    where: str = ""
+    cause: Code | None = None
+    confidence: Confidence = Confidence.HIGH
+    device: str | None = None
+
+
+def ok(seen: str, *, where: str = "", confidence: Confidence = Confidence.HIGH) -> Outcome:
+    return Outcome(Verdict.PASS, None, seen, where, confidence=confidence)
+
+
+def bad(code: Code, seen: str, *, where: str = "", cause: Code | None = None) -> Outcome:
+    return Outcome(Verdict.FAIL, code, seen, where, cause)
+
+
+def warn(code: Code, seen: str, *, where: str = "") -> Outcome:
+    return Outcome(Verdict.WARN, code, seen, where)
+
+
+def unknown(code: Code, seen: str, *, where: str = "") -> Outcome:
+    return Outcome(Verdict.UNKNOWN, code, seen, where)
+
+
+def skip(seen: str) -> Outcome:
+    return Outcome(Verdict.SKIP, None, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An outcome with its name, its level, and what to do. `under`: the code it folds under."""
+
+    check: str
+    level: Level
+    wanted: str
+    outcome: Outcome
+    remedy: Remedy | None
+    under: Code | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.outcome.verdict
+
+    @property
+    def code(self) -> Code | None:
+        return self.outcome.code
+
+
+@dataclass(frozen=True, slots=True)
+class LevelVerdict:
+    verdict: Verdict
+    confidence: Confidence
+    says: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Plain values for labels: capacity, never what moves by itself. None: not known."""
+
+    cc_mode: str | None = None
+    gpu_count: int | None = None
+    gpu_chip: str | None = None
+    generation: str | None = None
+    asids: int | None = None
+    snp_api: str | None = None
+    smt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The answer: ready or not, the one root cause, and everything it rests on.
+
+    `todo` is what to do, in order, the root first. `root_adds` says what looking as root
+    would add, where something could not be read.
+    """
+
+    ready: Ready
+    profile: Profile
+    wanted: CcMode | None
+    root: Finding | None
+    todo: tuple[Finding, ...]
+    levels: Mapping[Level, LevelVerdict]
+    findings: tuple[Finding, ...]
+    kernel_ok: bool
+    values: Values = field(default_factory=Values)
+    proven: Mapping[str, CcMode] = field(default_factory=dict)
+    root_adds: str | None = None

@@ -1,0 +1,146 @@
+"""What kernel, firmware and log show of a host."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nodeagent.model.seen import Seen
+
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Uname:
+    release: str
+    version: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One line of this boot's kernel log that means something to us."""
+
+    kind: str
+    line: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLog:
+    """This boot's telling lines. Absence proves something only where the log is `whole`."""
+
+    events: tuple[LogEvent, ...]
+    whole: bool
+    origin: str
+
+    def of(self, *kinds: str) -> tuple[LogEvent, ...]:
+        return tuple(event for event in self.events if event.kind in kinds)
+
+    def first(self, *kinds: str) -> LogEvent | None:
+        return next((event for event in self.events if event.kind in kinds), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleOption:
+    """One option set for a module, with the place that sets it."""
+
+    module: str
+    name: str
+    value: str
+    where: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """`parameters` holds `module.name`; a module that is not loaded has none."""
+
+    release: Seen[str]
+    config: Seen[Mapping[str, str]]
+    cmdline: Seen[tuple[str, ...]]
+    options: Seen[tuple[ModuleOption, ...]]
+    loaded: Mapping[str, Seen[bool]]
+    parameters: Mapping[str, Seen[str]]
+    misc_capacity: Seen[Mapping[str, int]]
+    max_pfn: Seen[int]
+    efi: Seen[bool]
+    lockdown: Seen[str]
+    kvm: Seen[int]
+
+    @property
+    def version(self) -> Version | None:
+        return parse_version(self.release) if isinstance(self.release, str) else None
+
+    def parameter(self, name: str) -> Seen[str]:
+        return self.parameters.get(name)
+
+    def is_loaded(self, module: str) -> Seen[bool]:
+        return self.loaded.get(module)
+
+
+def parse_version(release: str) -> Version | None:
+    """`6.17.0-8-generic` → (6, 17); None where it does not begin with two numbers."""
+    major, _, rest = release.partition(".")
+    digits = ""
+    for char in rest:
+        if not char.isdecimal():
+            break
+        digits += char
+    if not (major.isdecimal() and digits and len(major) < 6 and len(digits) < 6):
+        return None
+    return int(major), int(digits)
+
+
+@dataclass(frozen=True, slots=True)
+class PspFailure:
+    """The PSP's driver answered with an error. `firmware` None: the PSP was never asked."""
+
+    errno: str
+    firmware: int | None
+
+    def __str__(self) -> str:
+        if self.firmware is None:
+            return self.errno
+        return f"{self.errno}, firmware error {self.firmware:#x}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformStatus:
+    """SEV_PLATFORM_STATUS (snp-host.md §4.2)."""
+
+    api: Version
+    build: int
+    state: int
+    es: bool
+    guests: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnpStatus:
+    """SNP_PLATFORM_STATUS (snp-host.md §4.2); TCB versions are raw, undecoded."""
+
+    api: Version
+    build: int
+    state: int
+    rmp_initialised: bool
+    alias_check: bool
+    guests: int
+    current_tcb: int
+    reported_tcb: int
+
+    @property
+    def running(self) -> bool:
+        return self.state == 1 and self.rmp_initialised
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """A question that would not have been safe, or not have meant anything (§0.3)."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Psp:
+    device: Seen[bool]
+    platform: Seen[PlatformStatus | PspFailure]
+    snp: Seen[SnpStatus | PspFailure | NotAsked]

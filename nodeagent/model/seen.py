@@ -1,0 +1,26 @@
+"""An input is a value, absent (None), or unreadable: three answers that never mix."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """We could not look. Never evidence for or against anything."""
+
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+Seen = T | Unreadable | None
+"""`None` means that we looked and it is not there."""
+
+
+def known(value: Seen[T]) -> T | None:
+    """The value where there is one; absent and unreadable alike become None."""
+    return None if isinstance(value, Unreadable) else value

@@ -1,0 +1,78 @@
+"""The protocols that the live host and a captured one both keep.
+
+Reading through them never raises for what a host may look like: absent is None, what
+could not be looked at is Unreadable.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from nodeagent.model.cpu import CpuidRegs, CpuValues
+from nodeagent.model.facts import Source
+from nodeagent.model.host import PspFailure, Uname
+from nodeagent.model.seen import Seen, Unreadable
+
+FILE_LIMIT = 1 << 20
+
+
+class Files(Protocol):
+    """A host's files by absolute path; no answer ever comes from outside its root."""
+
+    def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
+        """Text without surrounding blanks; at most `limit` bytes are looked at."""
+
+    def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> Seen[bytes]: ...
+
+    def names(self, path: str) -> Seen[tuple[str, ...]]:
+        """The names in a directory, sorted."""
+
+    def link(self, path: str) -> Seen[str]:
+        """A symbolic link's own text."""
+
+    def has(self, path: str) -> bool | Unreadable:
+        """Whether something of any kind is there."""
+
+
+class Registers(Protocol):
+    """32-bit registers by byte offset. A dead device reads as all ones."""
+
+    def read(self, offset: int) -> int | Unreadable: ...
+
+
+class Probes(Protocol):
+    """What is no file."""
+
+    def uname(self) -> Seen[Uname]: ...
+
+    def cpuid(self, leaf: int, subleaf: int = 0) -> Seen[CpuidRegs]: ...
+
+    def msrs(self, cpus: Sequence[int], indexes: Sequence[int]) -> Mapping[int, Seen[CpuValues]]:
+        """Every register of every CPU named; a CPU that faults is in `unreadable`."""
+
+    def sev(self, command: int) -> Seen[bytes | PspFailure]:
+        """One question to the PSP: sub-commands 1, 8 and 9 only (snp-host.md §0.3)."""
+
+    def kvm_api(self) -> Seen[int]: ...
+
+    def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
+        """This boot's kernel log: where it comes from, and its lines without prefixes."""
+
+    def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
+        """A device's registers, mapped for reading only."""
+
+
+class Machine(Protocol):
+    """A host to look at: this one, one mounted somewhere, or a captured one."""
+
+    @property
+    def files(self) -> Files: ...
+
+    @property
+    def probes(self) -> Probes: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    def look(self) -> AbstractContextManager[None]:
+        """Around one look: what may be remembered within it is forgotten after."""
