@@ -68,9 +68,7 @@ def _unpack(path: str, target: Path) -> str:
     return str(inner[0] if len(inner) == 1 else target)
 
 
-def _unpack_one(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, path: str
-) -> None:
+def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, path: str) -> None:
     """Files, folders and symbolic links only; links are kept as text, never followed.
 
     They are not resolved here: reading resolves them beneath the capture's own root, and

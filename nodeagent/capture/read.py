@@ -183,7 +183,7 @@ class CapturedMachine:
                 hint="a capture is a folder with host.json, root/ and probes.json",
             )
         self._check(host)
-        tree = Root(os.path.join(folder, "root"))  # noqa: PTH118 - a plain name below it
+        tree = Root(os.path.join(folder, "root"))
         absent = paths(host.get("absent"))
         self._files = CapturedFiles(tree, absent, mapping_of_text(host.get("denied")))
         probes = load(top, "probes.json") or Node("probes.json", "", {})
@@ -313,5 +313,3 @@ def _gpus(node: Node | None) -> dict[str, dict[int, int | Unreadable]]:
         if bar0 := device.get("bar0"):
             devices[bdf] = {_index(name, value): _value(value) for name, value in bar0.items()}
     return devices
-
-

@@ -62,7 +62,7 @@ class Node:
         if isinstance(value, bool) or not isinstance(value, int):
             self.fail(f"must be a number, is {_kind(value)}")
         if not 0 <= value < 1 << bits:
-            self.fail(f"must fit in {bits} bits, is {str(value):.40}")
+            self.fail(f"must fit in {bits} bits, is {value!s:.40}")
         return value
 
     def hex_bytes(self) -> bytes:
@@ -77,7 +77,7 @@ class Node:
             return None
         return Unreadable(where, self._child("error", self.value["error"]).text())
 
-    def _child(self, name: str, value: Any) -> "Node":
+    def _child(self, name: str, value: object) -> "Node":
         return Node(self.file, f"{self.key}.{name}" if self.key else name, value)
 
 

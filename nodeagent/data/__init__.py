@@ -9,5 +9,5 @@ from typing import Any
 @cache
 def load(name: str) -> Any:  # noqa: ANN401 - the readers of each file give it types
     """The shipped file `name`, parsed once; importlib.resources would cost every start 10 ms."""
-    with open(os.path.join(os.path.dirname(__file__), name), "rb") as file:  # noqa: PTH118,PTH120
+    with open(os.path.join(os.path.dirname(__file__), name), "rb") as file:
         return json.load(file)

@@ -99,7 +99,8 @@ def _holders(
 ) -> Seen[tuple[Holder, ...]]:
     if held is None or isinstance(held, Unreadable):
         return held
-    mine = [holder for node in nodes or () for holder in held.get(str(node), ())]
+    opened = nodes if isinstance(nodes, tuple) else ()
+    mine = [holder for node in opened for holder in held.get(node, ())]
     if function.driver == "nvidia":
         mine += [
             holder

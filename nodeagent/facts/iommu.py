@@ -16,9 +16,7 @@ def read(files: Files, functions: Iterable[PciFunction]) -> Iommu:
     return Iommu(groups=groups, foreign=_foreign(files, groups, functions))
 
 
-def _groups(
-    files: Files, functions: Iterable[PciFunction]
-) -> Seen[Mapping[int, IommuGroup]]:
+def _groups(files: Files, functions: Iterable[PciFunction]) -> Seen[Mapping[int, IommuGroup]]:
     """All group numbers; type and members only of those that hold an NVIDIA function,
     or of one other, so that the default translation type is known without any GPU."""
     names = files.names(_GROUPS)

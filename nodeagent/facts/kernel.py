@@ -72,9 +72,7 @@ def _present(files: Files, path: str) -> Seen[bool]:
     return files.has(path)
 
 
-def _parameters(
-    files: Files, loaded: Mapping[str, Seen[bool]]
-) -> Iterator[tuple[str, Seen[str]]]:
+def _parameters(files: Files, loaded: Mapping[str, Seen[bool]]) -> Iterator[tuple[str, Seen[str]]]:
     """Only of loaded modules: below a folder that is not there nothing can be absent."""
     for module, names in _PARAMETERS.items():
         state = loaded[module]
@@ -113,7 +111,9 @@ def _gunzip(packed: bytes) -> str:
 def config(text: str) -> Mapping[str, str]:
     """`CONFIG_X=y` lines; a text without one is no configuration."""
     options = dict(
-        line.split("=", 1) for line in text.split("\n") if line.startswith("CONFIG_") and "=" in line
+        line.split("=", 1)
+        for line in text.split("\n")
+        if line.startswith("CONFIG_") and "=" in line
     )
     if not options:
         raise ValueError(text)

@@ -17,7 +17,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
-class _Lost(OSError):
+class _LostError(OSError):
     """A path that led nowhere we are willing to go."""
 
 
@@ -122,7 +122,7 @@ class Root:
     def _file(self, path: str, flags: int) -> int:
         folder, _, name = path.rpartition("/")
         if name in {"", ".", ".."}:
-            raise _Lost(errno.EISDIR, "Is a directory")
+            raise _LostError(errno.EISDIR, "Is a directory")
         descriptor, real = self._folder(folder)
         try:
             return os.open(name, flags, dir_fd=descriptor)
@@ -156,19 +156,22 @@ class Root:
         """Where the link `name` points, as a path from the root without `..`."""
         self._hops += 1
         if self._hops > _MAX_HOPS:
-            raise _Lost(errno.ELOOP, "Too many symbolic links")
+            raise _LostError(errno.ELOOP, "Too many symbolic links")
         try:
             text = os.readlink(name, dir_fd=folder)
         except OSError as error:
             if error.errno == errno.EINVAL:
-                raise _Lost(errno.ENOTDIR, "Not a directory") from error
+                raise _LostError(errno.ENOTDIR, "Not a directory") from error
             raise
         at = "" if text.startswith("/") else real
         *steps, last = [step for step in text.split("/") if step not in {"", "."}] or [".."]
         for step in steps:
-            at = at.rpartition("/")[0] if step == ".." else self._folder(f"{at}/{step}".strip("/"))[1]
+            at = (
+                at.rpartition("/")[0]
+                if step == ".."
+                else self._folder(f"{at}/{step}".strip("/"))[1]
+            )
         return at.rpartition("/")[0] if last == ".." else f"{at}/{last}".strip("/")
-
 
 
 def _read(descriptor: int, limit: int) -> bytes:

@@ -7,9 +7,7 @@ class Code(StrEnum):
     """Stable reasons. The value is the name as it stands in reports and scripts."""
 
     @staticmethod
-    def _generate_next_value_(
-        name: str, start: int, count: int, last_values: list[str]  # noqa: ARG004
-    ) -> str:
+    def _generate_next_value_(name: str, *_: object) -> str:
         return name
 
     @property

@@ -1,7 +1,7 @@
 """An input is a value, absent (None), or unreadable: three answers that never mix."""
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ class Unreadable:
         return f"{self.where}: {self.why}"
 
 
-Seen = T | Unreadable | None
+Seen: TypeAlias = T | Unreadable | None
 """`None` means that we looked and it is not there."""
 
 

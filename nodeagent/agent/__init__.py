@@ -1,0 +1,1 @@
+"""The agent: look, judge and publish, again and again."""

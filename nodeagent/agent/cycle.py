@@ -1,0 +1,257 @@
+"""One cycle: ask what is wanted, look, judge, publish."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from nodeagent import labels as words
+from nodeagent.agent.backoff import Backoff
+from nodeagent.agent.logs import chain
+from nodeagent.agent.memory import Memory
+from nodeagent.errors import AgentError, ClusterError, nearest
+from nodeagent.kube.failures import BusyError, MissingError
+from nodeagent.kube.node import NodeView
+from nodeagent.labels import Wanted
+from nodeagent.model.findings import Judgement
+from nodeagent.model.pci import Sighting
+from nodeagent.model.words import CcMode, Profile, Ready
+from nodeagent.publish import apiserver
+from nodeagent.publish.apiserver import ApiServer, Show
+
+CC_MODE = "nvidia.com/cc.mode"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found. `held`: devices that a process has open."""
+
+    judgement: Judgement
+    simulated: bool
+    boot_id: str
+    held: frozenset[str] = frozenset()
+
+
+Looker = Callable[[CcMode | None, Mapping[str, Sighting]], Look]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the agent was told. `mode` counts while nothing is asked through the Node."""
+
+    node: str
+    profile: Profile
+    mode: CcMode | None
+    boot_id: str
+    publish_simulated: bool = False
+    prefix: str = words.PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a cycle ended. `ready` is None where the look failed; `retry_s` if it shall not rest."""
+
+    ready: Ready | None
+    published: bool
+    line: str
+    retry_s: float | None
+
+
+@dataclass(slots=True)
+class _Standing:
+    """What the last cycle left on the Node, and for how long on grace."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+    asked: str = ""
+
+
+class Cycle:
+    """Does one cycle a call. What it keeps between two is small, and is lost without harm."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        look: Looker,
+        server: ApiServer,
+        memory: Memory,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._settings = settings
+        self._look = look
+        self._server = server
+        self._memory = memory
+        self._backoff = backoff or Backoff()
+        self._standing = _Standing()
+        self._asked = ""
+        self._met = ""
+        self._trouble = ""
+        self._said = ""
+
+    def __call__(self) -> Done:
+        node = self._fetch()
+        if node:
+            node = self._meet(node)
+            self._hear(node.labels.get(CC_MODE, ""))
+        wanted, ready = self._judge()
+        show = self._settle(wanted, node)
+        line = f"{wanted.condition.reason}: {wanted.condition.message}"
+        self._tell(line)
+        published = node is not None and self._publish(node, show)
+        retry = None if published else self._backoff.left_s
+        return Done(ready, published, line, retry)
+
+    # The Node.
+
+    def _fetch(self) -> NodeView | None:
+        """The Node; None while the server is away, or is to be left alone."""
+        if self._backoff.left_s > 0:
+            return None
+        name = self._settings.node
+        try:
+            node = self._server.node(name)
+            if node is None:
+                raise MissingError(f"there is no Node {name}", hint="give its name by --node-name")
+        except ClusterError as error:
+            self._lost(error)
+            return None
+        return node
+
+    def _meet(self, node: NodeView) -> NodeView:
+        """At first sight of a Node: take over what stands, if it stands for this boot."""
+        if node.uid == self._met:
+            return node
+        boot_id = self._settings.boot_id
+        try:
+            node = self._server.clear_earlier_boot(node, boot_id)
+        except ClusterError as error:
+            self._lost(error)
+            return node
+        self._met = node.uid
+        self._standing = _inherited(node, self._settings.prefix)
+        self._memory.recall(apiserver.proven(node, boot_id, self._settings.prefix))
+        return node
+
+    def _publish(self, node: NodeView, show: Show) -> bool:
+        """False too where the Node was not met: what an earlier boot said still stands there."""
+        if node.uid != self._met:
+            return False
+        try:
+            self._server.publish(node, show)
+        except ClusterError as error:
+            self._lost(error)
+            return False
+        if self._trouble:
+            log.info("the API server is back: Node %s says what was found", node.name)
+        self._trouble = ""
+        self._backoff.worked()
+        return True
+
+    def _lost(self, error: ClusterError) -> None:
+        self._backoff.failed(at_least_s=error.retry_after_s if isinstance(error, BusyError) else 0)
+        told = chain(error)
+        if told != self._trouble:
+            log.warning("%s; looking goes on without it", told)
+        self._trouble = told
+
+    # What is asked.
+
+    def _hear(self, asked: str) -> None:
+        if asked == self._asked:
+            return
+        self._asked = asked
+        if asked and _mode(asked) is None:
+            log.warning("%s", _not_understood(asked))
+
+    @property
+    def _want(self) -> CcMode | None:
+        """The last wish that was heard holds while the server is away."""
+        return _mode(self._asked) or self._settings.mode
+
+    # The look.
+
+    def _judge(self) -> tuple[Wanted, Ready | None]:
+        want = self._want
+        try:
+            look = self._look(want, self._memory.sightings)
+        except AgentError as error:
+            return self._blind(error), None
+        self._memory.note(look.judgement.proven, look.held)
+        settings = self._settings
+        wanted = words.desired(
+            look.judgement,
+            simulated=look.simulated,
+            publish_simulated=settings.publish_simulated,
+            boot_id=look.boot_id,
+            prefix=settings.prefix,
+            proven=self._memory.modes,
+            note="" if _mode(self._asked) or not self._asked else _not_understood(self._asked),
+        )
+        return wanted, look.judgement.ready
+
+    def _blind(self, error: AgentError) -> Wanted:
+        return words.blind(
+            chain(error),
+            profile=self._settings.profile,
+            boot_id=self._settings.boot_id,
+            prefix=self._settings.prefix,
+            proven=self._memory.modes,
+        )
+
+    # What stands.
+
+    def _settle(self, wanted: Wanted, node: NodeView | None) -> Show:
+        """With grace for what stood, on the Node too, and for the same wish.
+
+        While the server is away nothing is taken from the Node, so no grace is used up.
+        """
+        prefix = self._settings.prefix
+        standing = words.comparable(wanted, self._standing.labels, prefix)
+        asked = self._want or ""
+        if asked != self._standing.asked:
+            standing.pop(f"{prefix}ready", None)
+            standing.pop(f"{prefix}gpu", None)
+        if node:
+            shown = node.labels
+            standing = {key: value for key, value in standing.items() if shown.get(key) == value}
+        before = self._standing.waiting
+        labels, waiting = words.settle(wanted, standing, before if node else {})
+        if node is None:
+            waiting = {key: before.get(key, 0) for key in waiting}
+        self._standing = _Standing(labels, waiting, asked)
+        return Show(labels, wanted.report, wanted.condition)
+
+    def _tell(self, line: str) -> None:
+        if line != self._said:
+            log.info("%s", line)
+        self._said = line
+
+
+def _inherited(node: NodeView, prefix: str) -> _Standing:
+    """What an earlier process of this boot left.
+
+    Under a condition that says Unknown its grace is used up: else an agent that dies in
+    every second look would keep a label for ever.
+    """
+    ours = words.names(prefix) & node.own_labels & node.labels.keys()
+    labels = {key: node.labels[key] for key in sorted(ours)}
+    unknown = node.condition is None or node.condition.status == words.Status.UNKNOWN
+    waiting = dict.fromkeys(labels, words.GRACE_CYCLES) if unknown else {}
+    asked = apiserver.reported(node, prefix).get("wanted")
+    return _Standing(labels, waiting, asked if isinstance(asked, str) else "")
+
+
+def _mode(asked: str) -> CcMode | None:
+    try:
+        return CcMode(asked)
+    except ValueError:
+        return None
+
+
+def _not_understood(asked: str) -> str:
+    """A label's value is at most 63 harmless characters: the server sees to that."""
+    guess = nearest(asked, list(CcMode))
+    hint = f"did you mean {guess}?" if guess else f"known are {', '.join(CcMode)}"
+    return f"label {CC_MODE}={asked} asks for no known mode and counts as nothing asked: {hint}"

@@ -1,0 +1,129 @@
+"""Liveness and readiness over HTTP (kubernetes.md §6.4), for a probe and nobody else."""
+
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import ClassVar
+
+from nodeagent.errors import HostError, UsageError
+
+PERIODS = 3
+CYCLE_S = 90.0
+"""What one cycle may take on top: four calls that all run into their timeouts, and the look."""
+
+
+class Pulse:
+    """Whether the loop goes round, and whether it has done its first job."""
+
+    def __init__(self, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._period_s = period_s
+        self._last = clock()
+        self._working = False
+        self.is_ready = False
+
+    def beat(self) -> None:
+        self._last = self._clock()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        self.beat()
+        self._working = True
+        try:
+            yield
+        finally:
+            self._working = False
+            self.beat()
+
+    @property
+    def is_alive(self) -> bool:
+        """Says nothing of the API, the GPUs or the findings: to restart us would not help."""
+        allowed = PERIODS * self._period_s + (CYCLE_S if self._working else 0.0)
+        return self._clock() - self._last <= allowed
+
+
+@contextmanager
+def serving(address: str, pulse: Pulse) -> Iterator[None]:
+    """Answer on HOST:PORT while inside; an empty address answers nowhere.
+
+    Raises UsageError for another shape of address, HostError where it cannot be had.
+    """
+    if not address:
+        yield
+        return
+    server = _listen(*_parsed(address), pulse)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _parsed(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal() and int(port) < 1 << 16):
+        raise UsageError(f"{address!r} is no HOST:PORT", hint="for example 127.0.0.1:8081")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _listen(host: str, port: int, pulse: Pulse) -> "_Server":
+    try:
+        return _Server(host, port, pulse)
+    except OSError as error:
+        raise HostError(
+            f"cannot listen on {host}:{port}", hint="choose another address with --health"
+        ) from error
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    """Not http.server's: that one asks the DNS for its own name before it listens.
+
+    A thread a request, so that a caller who says nothing holds up only itself.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, host: str, port: int, pulse: Pulse) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.pulse = pulse
+        super().__init__((host, port), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout: ClassVar[float] = 5.0
+    server: _Server
+
+    def do_GET(self) -> None:
+        pulse = self.server.pulse
+        match self.path.partition("?")[0]:
+            case "/healthz":
+                self._answer(pulse.is_alive, "the loop has stopped")
+            case "/readyz":
+                self._answer(pulse.is_ready, "nothing was published yet")
+            case _:
+                self._say(HTTPStatus.NOT_FOUND, "there are /healthz and /readyz")
+
+    def _answer(self, good: bool, otherwise: str) -> None:
+        if good:
+            self._say(HTTPStatus.OK, "ok")
+        else:
+            self._say(HTTPStatus.SERVICE_UNAVAILABLE, otherwise)
+
+    def _say(self, status: HTTPStatus, line: str) -> None:
+        body = f"{line}\n".encode()
+        self.send_response_only(status)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """A probe every few seconds is no news."""

@@ -1,0 +1,1 @@
+"""Judges what was read: pure functions from facts to outcomes."""

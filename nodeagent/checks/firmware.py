@@ -1,0 +1,159 @@
+"""Rows 5, 19b–23, 26: the PSP, its INIT, and the state it says it is in."""
+
+from collections.abc import Mapping
+
+from nodeagent.checks.answer import Answer, Gap, Hit, Miss, any_heard, gap, logged, shown
+from nodeagent.checks.silicon import smee
+from nodeagent.model.codes import Code
+from nodeagent.model.facts import Facts
+from nodeagent.model.host import KernelLog, NotAsked, PlatformStatus, PspFailure, SnpStatus, Version
+from nodeagent.model.seen import Seen, Unreadable
+
+MIN_API: Version = (1, 51)
+_DEAD = 0xFFFFFFFF
+_OFFLINING = ("nosmt", "maxcpus", "nr_cpus")
+
+
+def init_errors(facts: Facts) -> Mapping[int, str] | Gap:
+    """SEV and SNP INIT errors of this boot: the number, and the line that has it."""
+    log = facts.log
+    if not isinstance(log, KernelLog):
+        return gap("kernel log", log)
+    events = log.of("snp_init_failed", "sev_init_failed")
+    if not events and not log.whole:
+        return gap("kernel log", None, absent="it no longer reaches back to the boot")
+    return {int(event.fields["error"], 0): shown(event) for event in reversed(events)}
+
+
+def incomplete(facts: Facts) -> Answer:
+    """Row 5. Error 0x13, HW platform; with memory encryption off the cause is that."""
+    errors = init_errors(facts)
+    if isinstance(errors, Gap):
+        return errors
+    if 0x13 not in errors:
+        return Miss()
+    code = Code.BIOS_SMEE_OFF if smee(facts) is False else None
+    return Hit(f"the kernel says: {errors[0x13]}", "kernel log", code=code)
+
+
+def psp_dead(facts: Facts) -> Answer:
+    """Row 19b. The driver gave up on the PSP, or every answer is "never called"."""
+    return any_heard(logged(facts.log, "psp_dead", "psp_dead_answer"), _dead_answer(facts))
+
+
+def _dead_answer(facts: Facts) -> Answer:
+    match facts.psp.platform:
+        case PspFailure(errno="EBUSY", firmware=firmware) if firmware == _DEAD:
+            return Hit("every PSP command answers 0xffffffff, EBUSY", "/dev/sev")
+        case PlatformStatus():
+            return Miss("the PSP answers")
+        case other:
+            missing = str(other) if isinstance(other, PspFailure) else "is absent"
+            return gap("/dev/sev", other, absent=missing)
+
+
+def invalid_config(facts: Facts) -> Answer:
+    """Row 20. Error 0x3, or the kernel skipped INIT for offline CPUs (from about 7.2)."""
+    skipped = logged(facts.log, "cpus_offline")
+    if isinstance(skipped, Hit):
+        return Hit(skipped.seen, skipped.where, Code.CPUS_OFFLINE)
+    errors = init_errors(facts)
+    if isinstance(errors, Gap):
+        return errors
+    if 0x3 not in errors:
+        return Miss()
+    return Hit(f"the kernel says: {errors[0x3]}", "kernel log", _config_cause(facts))
+
+
+def _config_cause(facts: Facts) -> Code | None:
+    """In the order in which the field found them (snp-host.md §2.3, row 20)."""
+    if offline(facts):
+        return Code.CPUS_OFFLINE
+    if facts.kernel.efi is False:
+        return Code.LEGACY_BOOT
+    if isinstance(api_too_old(facts), Hit):
+        return Code.SEV_FW_TOO_OLD
+    return None
+
+
+def offline(facts: Facts) -> tuple[int, ...]:
+    """CPUs that are present and not online, as far as both lists can be read."""
+    online, present = facts.cpus.online, facts.cpus.present
+    if isinstance(online, tuple) and isinstance(present, tuple):
+        return tuple(sorted(set(present) - set(online)))
+    return ()
+
+
+def offlining_options(facts: Facts) -> tuple[str, ...]:
+    words = facts.kernel.cmdline
+    if not isinstance(words, tuple):
+        return ()
+    return tuple(word for word in words if word.partition("=")[0] in _OFFLINING)
+
+
+def alone(facts: Facts) -> Answer:
+    """Row 21. 0x1 and nothing else: the boot loader is too old for the loaded firmware."""
+    errors = init_errors(facts)
+    if isinstance(errors, Gap):
+        return errors
+    if set(errors) != {0x1}:
+        return Miss()
+    return Hit(f"the kernel says: {errors[0x1]}", "kernel log")
+
+
+def wbinvd(facts: Facts) -> Answer:
+    """Row 22."""
+    errors = init_errors(facts)
+    if isinstance(errors, Gap):
+        return errors
+    return Hit(f"the kernel says: {errors[0xE]}", "kernel log") if 0xE in errors else Miss()
+
+
+def other_error(facts: Facts) -> Answer:
+    """After rows 5, 20–22: any other INIT error."""
+    errors = init_errors(facts)
+    if isinstance(errors, Gap):
+        return errors
+    named = {0x1, 0x3, 0xE, 0x13}
+    others = [line for error, line in errors.items() if error not in named]
+    return Hit(f"the kernel says: {others[0]}", "kernel log") if others else Miss()
+
+
+def api_version(facts: Facts) -> Seen[Version]:
+    """From the PSP, else from the log line that the driver wrote when it asked."""
+    platform = facts.psp.platform
+    if isinstance(platform, PlatformStatus):
+        return platform.api
+    if isinstance(facts.log, KernelLog):
+        event = facts.log.first("sev_api", "snp_api")
+        if event:
+            return int(event.fields["major"]), int(event.fields["minor"])
+    return platform if isinstance(platform, Unreadable) else None
+
+
+def api_too_old(facts: Facts) -> Answer:
+    """Row 23. The driver says nothing of it above debug level: only the version tells."""
+    api = api_version(facts)
+    if not isinstance(api, tuple):
+        return gap("/dev/sev", api)
+    shown_api, least = (f"{major}.{minor}" for major, minor in (api, MIN_API))
+    if api < MIN_API:
+        return Hit(f"SEV firmware API is {shown_api}, and SNP needs {least}", "/dev/sev")
+    return Miss(f"SEV firmware API {shown_api}")
+
+
+def state_lost(facts: Facts) -> Answer:
+    """Row 26. KVM offers SNP, the PSP says it is not initialised."""
+    if facts.kernel.parameter("kvm_amd.sev_snp") not in {"Y", "1"}:
+        return Miss()
+    match facts.psp.snp:
+        case SnpStatus() as status if status.running:
+            return Miss("the PSP is initialised, and so is the RMP")
+        case SnpStatus() as status:
+            rmp = "initialised" if status.rmp_initialised else "not initialised"
+            return Hit(f"the PSP is in state {status.state}, the RMP is {rmp}", "/dev/sev")
+        case NotAsked(why):
+            return Gap(Unreadable("/dev/sev", f"not asked: {why}"))
+        case other:
+            missing = str(other) if isinstance(other, PspFailure) else "is absent"
+            return gap("/dev/sev", other, absent=missing)

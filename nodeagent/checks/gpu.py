@@ -1,0 +1,215 @@
+"""Judges GPUs and switches: are they alive, and do they all run in the wanted mode?"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from nodeagent.checks.answer import printable
+from nodeagent.model.codes import Code
+from nodeagent.model.facts import Facts
+from nodeagent.model.findings import Outcome, bad, ok, skip, unknown
+from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held
+from nodeagent.model.seen import Unreadable
+from nodeagent.model.words import CcMode
+
+_BOOTED = 0xFF
+_ALL_ONES = 0xFFFFFFFF
+_SECURITY_FAULT = frozenset({0xBADF0200, 0xBAD00200})
+_BUS_ERROR = 0xBADF
+_ARCHITECTURE = {"hopper": 0x18, "gb100": 0x1A, "gb202": 0x1B}
+_CC = {0b00: CcMode.OFF, 0b01: CcMode.ON, 0b11: CcMode.DEVTOOLS}
+_PPCIE = 1 << 5
+_UNREAD = unknown(Code.NO_ACCESS, "its mode register could not be read")
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A device's mode, and how it is known: read now, or remembered while it is in use."""
+
+    mode: CcMode
+    says: str
+
+
+def modes(devices: Iterable[Gpu], lockdown: str) -> dict[str, Mode | Outcome]:
+    """Each device's mode, or why it has none, by BDF."""
+    return {device.bdf: mode_of(device, lockdown) for device in devices}
+
+
+def mode_of(device: Gpu, lockdown: str) -> Mode | Outcome:
+    """A register that reads well is a mode; everything else has a reason of its own."""
+    if device.chip is None:
+        seen = f"device id {device.pci.device:#06x} is no part with a confidential mode"
+        return _named(device, bad(Code.GPU_NOT_CAPABLE, seen))
+    match device.status:
+        case Held(by):
+            return _held(device, str(by[0]))
+        case Asleep(why):
+            return _named(device, unknown(Code.GPU_ASLEEP, why))
+        case Unreadable() as gap:
+            return _named(device, _no_access(gap, lockdown))
+        case GpuStatus() as status:
+            found = _decode(device, status, device.chip.family)
+            return found if isinstance(found, Mode) else _named(device, found)
+
+
+def _named(device: Gpu, outcome: Outcome) -> Outcome:
+    return Outcome(
+        outcome.verdict,
+        outcome.code,
+        f"{device.bdf}: {outcome.seen}",
+        outcome.where or device.bdf,
+        outcome.cause,
+        outcome.confidence,
+        device.bdf,
+    )
+
+
+def _held(device: Gpu, holder: str) -> Mode | Outcome:
+    """The last proven mode of this boot stands: it cannot change under an open device."""
+    last = device.remembered
+    if last:
+        return Mode(last.mode, f"{last.mode}, in use, seen {_clock(last.at)}")
+    seen = f"in use by {printable(holder, 60)}, and not seen before in this boot"
+    return _named(device, unknown(Code.GPU_IN_USE, seen))
+
+
+def _clock(at: str) -> str:
+    """HH:MM of an RFC 3339 time."""
+    clock = at.partition("T")[2][:5]
+    return clock if len(clock) == 5 else "earlier"
+
+
+def _no_access(gap: Unreadable, lockdown: str) -> Outcome:
+    refused = gap.why.startswith(("EPERM", "EINVAL"))
+    code = Code.LOCKDOWN if refused and lockdown not in {"", "none"} else Code.NO_ACCESS
+    return unknown(code, f"its registers cannot be read: {printable(gap.why)}", where=gap.where)
+
+
+def _decode(device: Gpu, status: GpuStatus, family: str) -> Mode | Outcome:
+    """BOOT_0 first: on a dead or locked device every other register lies."""
+    boot0 = status.boot0
+    if isinstance(boot0, Unreadable):
+        return unknown(Code.NO_ACCESS, printable(str(boot0)))
+    if boot0 in _SECURITY_FAULT:
+        return bad(Code.GPU_SECURITY_FAULT, f"BOOT_0 reads {boot0:#010x}: locked after a fault")
+    if boot0 == _ALL_ONES or boot0 >> 16 == _BUS_ERROR:
+        return _gone(device, boot0)
+    if status.recovery is True or (boot0 == 0 and family == "hopper"):
+        return bad(Code.GPU_RECOVERY, "its firmware is in recovery mode")
+    architecture = _ARCHITECTURE.get(family)
+    if architecture is not None and boot0 >> 24 & 0x1F != architecture:
+        return unknown(Code.NO_ACCESS, f"BOOT_0 reads {boot0:#010x}, which is no {family} part")
+    return _booted(status, family)
+
+
+def _booted(status: GpuStatus, family: str) -> Mode | Outcome:
+    """The mode register means something only once the boot is complete (gpu-cc.md §1)."""
+    for value in (status.boot, status.recovery, status.mode):
+        if isinstance(value, Unreadable):
+            return unknown(Code.NO_ACCESS, printable(str(value)))
+    if status.boot != _BOOTED:
+        return bad(Code.GPU_BOOT_INCOMPLETE, f"boot register reads {status.boot:#x}, not 0xff")
+    return _mode(status.mode, family) if isinstance(status.mode, int) else _UNREAD
+
+
+def _gone(device: Gpu, boot0: int) -> Outcome:
+    """Never called gone where somebody might hold it: a VM's reset looks the same."""
+    seen = f"BOOT_0 reads {boot0:#010x}"
+    if isinstance(device.holders, tuple):
+        return bad(Code.GPU_GONE, f"{seen}, though it is awake and nobody has it open")
+    return unknown(Code.GPU_IN_USE, f"{seen}, and who has it open cannot be told")
+
+
+def _mode(value: int, family: str) -> Mode | Outcome:
+    """Status registers by family (gpu-cc.md §5.1)."""
+    if value == _ALL_ONES or value >> 16 == _BUS_ERROR:
+        return unknown(Code.NO_ACCESS, f"its mode register reads {value:#010x}")
+    if family == "ls10":
+        mode = CcMode.PPCIE if value & 1 else CcMode.OFF
+        return Mode(mode, mode.value)
+    found = _CC.get(value & 0b11)
+    if family == "hopper" and value & _PPCIE:
+        found = CcMode.PPCIE if found is CcMode.OFF else None
+    if found is None:
+        return bad(Code.GPU_MODE_INVALID, f"its mode bits are {value & 0x63:#x}, no valid mode")
+    return Mode(found, found.value)
+
+
+def known_modes(found: Mapping[str, Mode | Outcome]) -> dict[str, CcMode]:
+    return {bdf: each.mode for bdf, each in found.items() if isinstance(each, Mode)}
+
+
+def shared_mode(found: Mapping[str, CcMode]) -> str | None:
+    """One word for all: the mode they share, or `mixed`."""
+    values = set(found.values())
+    if not values:
+        return None
+    return next(iter(values)).value if len(values) == 1 else "mixed"
+
+
+def judge_modes(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
+    """One outcome a device that has a reason of its own, else one for all together."""
+    devices = facts.devices
+    if isinstance(devices, Unreadable):
+        return (unknown(Code.NO_ACCESS, f"PCI devices cannot be read: {devices}"),)
+    if not devices.gpus:
+        return (skip("no GPU"),)
+    lockdown = facts.kernel.lockdown if isinstance(facts.kernel.lockdown, str) else ""
+    gpus = modes(devices.gpus, lockdown)
+    switches = modes(devices.switches, lockdown)
+    reasons = [each for each in gpus.values() if isinstance(each, Outcome)]
+    protected = want is CcMode.PPCIE or CcMode.PPCIE in known_modes(gpus).values()
+    if protected:
+        reasons += [each for each in switches.values() if isinstance(each, Outcome)]
+    if reasons:
+        return tuple(reasons)
+    unlike = _against_want(known_modes(gpus), want)
+    if unlike:
+        return unlike
+    mismatch = _switches(known_modes(gpus), known_modes(switches), protected=protected)
+    return mismatch or tuple(
+        ok(f"{bdf}: {each.says}", where=bdf) for bdf, each in gpus.items() if isinstance(each, Mode)
+    )
+
+
+def _against_want(found: Mapping[str, CcMode], want: CcMode | None) -> tuple[Outcome, ...]:
+    """Off and devtools fail even where they were asked for: no secret is safe in them."""
+    shared = shared_mode(found)
+    if shared == "mixed" and want is None:
+        return (bad(Code.GPU_MODE_MIXED, f"GPUs differ: {_listing(found)}"),)
+    if want is not None and any(mode is not want for mode in found.values()):
+        odd = {bdf: mode for bdf, mode in found.items() if mode is not want}
+        return (bad(Code.GPU_MODE_UNWANTED, f"{want} is wanted: {_listing(odd)}"),)
+    if shared == CcMode.OFF:
+        return (bad(Code.GPU_MODE_OFF, f"{_count(found)} mode off"),)
+    if shared == CcMode.DEVTOOLS:
+        return (bad(Code.GPU_MODE_DEVTOOLS, f"{_count(found)} mode devtools"),)
+    return ()
+
+
+def _count(found: Mapping[str, CcMode]) -> str:
+    if len(found) == 1:
+        return f"{next(iter(found))} is in"
+    return f"all {len(found)} GPUs are in"
+
+
+def _listing(found: Mapping[str, CcMode]) -> str:
+    named = [f"{bdf} is {mode}" for bdf, mode in found.items()]
+    rest = f" and {len(named) - 4} more" if len(named) > 4 else ""
+    return ", ".join(named[:4]) + rest
+
+
+def _switches(
+    gpus: Mapping[str, CcMode], switches: Mapping[str, CcMode], *, protected: bool
+) -> tuple[Outcome, ...]:
+    """Protected PCIe is all GPUs and all switches, or nothing."""
+    right = CcMode.PPCIE if protected else CcMode.OFF
+    odd = {bdf: mode for bdf, mode in switches.items() if mode is not right}
+    if not odd:
+        return ()
+    mode = shared_mode(gpus)
+    return (bad(Code.SWITCH_MODE_MISMATCH, f"GPUs are in mode {mode}, but {_listing(odd)}"),)
+
+
+def all_modes(devices: Devices, lockdown: str) -> dict[str, CcMode]:
+    """Every mode that is known, read or remembered."""
+    return known_modes(modes(devices.gpus, lockdown))

@@ -1,0 +1,275 @@
+"""From facts to the answer: every level, the one root cause, and what to do in order."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from nodeagent.checks import enabled, firmware, gpu, kernel, passthrough
+from nodeagent.checks.answer import Gap, Miss
+from nodeagent.checks.remedies import remedy_for
+from nodeagent.checks.table import FACETS, Answered, answers
+from nodeagent.model.codes import Code
+from nodeagent.model.cpu import CpuIdentity
+from nodeagent.model.facts import Facts
+from nodeagent.model.findings import (
+    Finding,
+    Judgement,
+    LevelVerdict,
+    Outcome,
+    Values,
+    skip,
+)
+from nodeagent.model.seen import Unreadable
+from nodeagent.model.words import (
+    CcMode,
+    Confidence,
+    Level,
+    Profile,
+    Ready,
+    Verdict,
+)
+
+_LATER = "not looked at by this version"
+_IOMMU_ROOTS = frozenset({Code.BIOS_IOMMU_OFF, Code.IOMMU_PASSTHROUGH_OR_OFF})
+_NEEDS_TRANSLATION = frozenset({Code.IOMMU_PASSTHROUGH_OR_OFF})
+_NEEDS_IOMMU = _NEEDS_TRANSLATION | {Code.IOMMU_GROUP_MISSING, Code.GPU_NOT_VFIO}
+_WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS, Verdict.SKIP)
+_PRIVILEGE = ("EPERM", "EACCES")
+
+
+_Judge = Callable[[Facts, CcMode | None], tuple[Outcome, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check outside the table: one outcome a device, or one for all."""
+
+    name: str
+    level: Level
+    wants: str
+    judge: _Judge
+
+
+def _plain(judge: Callable[[Facts], tuple[Outcome, ...]]) -> _Judge:
+    """A check that does not depend on the wanted mode."""
+    return lambda facts, _want: judge(facts)
+
+
+_P = Level.PASSTHROUGH
+CHECKS: tuple[Check, ...] = (
+    Check("gpu.present", _P, "a GPU", _plain(passthrough.present)),
+    Check("iommu.groups", _P, "IOMMU groups", _plain(passthrough.groups)),
+    Check("iommu.translation", _P, "domain type DMA", _plain(passthrough.translation)),
+    Check("iommu.isolation", _P, "each GPU alone in its group", _plain(passthrough.isolation)),
+    Check("vfio.module", _P, "vfio-pci", _plain(passthrough.vfio)),
+    Check("gpu.driver", _P, "each GPU bound to vfio-pci", passthrough.drivers),
+    Check("gpu.bars", _P, "assigned BARs", _plain(passthrough.bars)),
+    Check("host.drivers", _P, "no host GPU driver", _plain(passthrough.host_drivers)),
+    Check("gpu.mode", Level.GPU, "one confidential mode on every GPU", gpu.judge_modes),
+)
+"""In reading order."""
+
+
+def judge(facts: Facts, *, profile: Profile, want: CcMode | None) -> Judgement:
+    """The whole answer. `want` None: any confidential mode that all devices share will do."""
+    answered = answers(facts)
+    findings = _findings(facts, answered, profile, want)
+    levels = _levels(findings, profile)
+    ready = _ready(levels)
+    todo = _todo(findings, levels, ready)
+    return Judgement(
+        ready=ready,
+        profile=profile,
+        wanted=want,
+        root=todo[0] if todo else None,
+        todo=todo,
+        levels=levels,
+        findings=findings,
+        kernel_ok=_kernel_ok(answered, levels),
+        values=_values(facts),
+        proven=_proven(facts),
+        root_adds=_root_adds(answered, findings),
+    )
+
+
+def _findings(
+    facts: Facts, answered: tuple[Answered, ...], profile: Profile, want: CcMode | None
+) -> tuple[Finding, ...]:
+    capable = [
+        _finding(facts, name, FACETS[name].level, FACETS[name].wants, outcome)
+        for name, outcome in enabled.facets(answered, Level.CAPABLE).items()
+    ]
+    blocked = next((each for each in capable if each.verdict is Verdict.FAIL), None)
+    if blocked and Level.CAPABLE in profile.required:
+        return (*_only_root(capable, blocked), *_skipped(f"waits for {blocked.check}"))
+    rest = [*_enabled(facts, answered, blocked), *_checked(facts, want)]
+    root = next((each for each in rest if each.verdict is Verdict.FAIL), None)
+    no_groups = not facts.iommu.groups
+    folded = [_fold(each, root, no_groups=no_groups) for each in rest]
+    return (*capable, *folded, *_skipped(_LATER, (Level.COMPLIANT, Level.RUNTIME)))
+
+
+def _finding(facts: Facts, name: str, level: Level, wanted: str, outcome: Outcome) -> Finding:
+    return Finding(name, level, wanted, outcome, remedy_for(outcome, facts))
+
+
+def _only_root(capable: list[Finding], root: Finding) -> list[Finding]:
+    """Nothing else is blamed, not even another question of the same level."""
+    return [
+        each
+        if each is root or each.verdict is not Verdict.FAIL
+        else Finding(each.check, each.level, each.wanted, skip(f"waits for {root.check}"), None)
+        for each in capable
+    ]
+
+
+def _skipped(why: str, levels: Iterable[Level] = tuple(Level)[1:]) -> list[Finding]:
+    return [
+        Finding(
+            level.value,
+            level,
+            "",
+            skip(_LATER if level in {Level.COMPLIANT, Level.RUNTIME} else why),
+            None,
+        )
+        for level in levels
+    ]
+
+
+def _enabled(
+    facts: Facts, answered: tuple[Answered, ...], blocked: Finding | None
+) -> list[Finding]:
+    """The table's verdict first, then its facets; none of them gates by itself."""
+    if blocked:
+        return [Finding("snp.enabled", Level.ENABLED, "", skip(f"waits for {blocked.check}"), None)]
+    below = tuple(each for each in answered if FACETS[each.row.facet].level is Level.ENABLED)
+    wanted = "SNP guests can start now"
+    found = [_finding(facts, "snp.enabled", Level.ENABLED, wanted, enabled.judge(facts, below))]
+    found += [
+        _finding(facts, name, Level.ENABLED, FACETS[name].wants, outcome)
+        for name, outcome in enabled.facets(below, Level.ENABLED).items()
+    ]
+    online = enabled.cpus_online(facts)
+    if online:
+        found.append(_finding(facts, "cpus.online", Level.ENABLED, "every CPU online", online))
+    return found
+
+
+def _checked(facts: Facts, want: CcMode | None) -> list[Finding]:
+    return [
+        _finding(facts, check.name, check.level, check.wants, outcome)
+        for check in CHECKS
+        for outcome in check.judge(facts, want)
+    ]
+
+
+def _fold(each: Finding, root: Finding | None, *, no_groups: bool) -> Finding:
+    """A facet folds under the table's row; what needs an IOMMU, under the IOMMU that is off."""
+    if root is None or each is root or root.code is None or each.verdict is Verdict.PASS:
+        return each
+    same_table = each.level is Level.ENABLED and root.level is Level.ENABLED
+    follows = _NEEDS_IOMMU if no_groups else _NEEDS_TRANSLATION
+    if not same_table and not (root.code in _IOMMU_ROOTS and each.code in follows):
+        return each
+    return Finding(each.check, each.level, each.wanted, each.outcome, each.remedy, root.code)
+
+
+def _levels(findings: tuple[Finding, ...], profile: Profile) -> dict[Level, LevelVerdict]:
+    return {
+        level: _level([each for each in findings if each.level is level], level in profile.required)
+        for level in Level
+    }
+
+
+def _level(findings: list[Finding], required: bool) -> LevelVerdict:
+    """`enabled` is judged by its table alone; the other levels by their worst finding."""
+    table = [each for each in findings if each.check == "snp.enabled"]
+    deciding = table or [each for each in findings if each.verdict is not Verdict.WARN]
+    worst = next(
+        (each for verdict in _WORST for each in deciding if each.verdict is verdict),
+        None,
+    )
+    if worst is None:
+        return LevelVerdict(Verdict.SKIP, Confidence.HIGH, "nothing to look at", required)
+    says = worst.outcome.seen
+    if worst.verdict is Verdict.PASS and not table:
+        says = "; ".join(each.outcome.seen for each in deciding[:2])
+    unsure = any(each.outcome.confidence is Confidence.MEDIUM for each in deciding)
+    confidence = Confidence.MEDIUM if unsure else Confidence.HIGH
+    return LevelVerdict(worst.verdict, confidence, says, required)
+
+
+def _ready(levels: Mapping[Level, LevelVerdict]) -> Ready:
+    """Ready only if every required level passes; a skipped one proves nothing."""
+    verdicts = {each.verdict for each in levels.values() if each.required}
+    if Verdict.FAIL in verdicts:
+        return Ready.NO
+    return Ready.YES if verdicts == {Verdict.PASS} else Ready.CANNOT_TELL
+
+
+def _todo(
+    findings: tuple[Finding, ...], levels: Mapping[Level, LevelVerdict], ready: Ready
+) -> tuple[Finding, ...]:
+    """What keeps the node from being ready, the root first; folded ones go with their root."""
+    if ready is Ready.YES:
+        return ()
+    verdict = Verdict.FAIL if ready is Ready.NO else Verdict.UNKNOWN
+    return tuple(
+        each
+        for each in findings
+        if each.verdict is verdict
+        and levels[each.level].required
+        and levels[each.level].verdict is verdict
+        and each.under is None
+        and (each.level is not Level.ENABLED or each.check == "snp.enabled")
+    )
+
+
+def _kernel_ok(answered: tuple[Answered, ...], levels: Mapping[Level, LevelVerdict]) -> bool:
+    """Its kernel rows alone; where SNP is on for certain they cannot be against it."""
+    if levels[Level.ENABLED].verdict is Verdict.PASS:
+        return True
+    rows = [each for each in answered if FACETS[each.row.facet].is_kernel]
+    bare = levels[Level.CAPABLE].verdict is Verdict.PASS
+    return bare and all(isinstance(each.answer, Miss) for each in rows)
+
+
+def _proven(facts: Facts) -> dict[str, CcMode]:
+    if isinstance(facts.devices, Unreadable):
+        return {}
+    lockdown = facts.kernel.lockdown if isinstance(facts.kernel.lockdown, str) else ""
+    return gpu.all_modes(facts.devices, lockdown)
+
+
+def _values(facts: Facts) -> Values:
+    cpu = facts.cpus.identity
+    found = facts.devices
+    gpus = () if isinstance(found, Unreadable) else found.gpus
+    proven = _proven(facts)
+    chips = {each.chip.product or each.chip.name for each in gpus if each.chip}
+    api = firmware.api_version(facts)
+    generation = cpu.generation if isinstance(cpu, CpuIdentity) else None
+    return Values(
+        cc_mode=gpu.shared_mode(proven) if gpus and len(proven) == len(gpus) else None,
+        gpu_count=None if isinstance(found, Unreadable) else len(gpus),
+        gpu_chip="-".join(sorted(chips)) or None,
+        generation=generation.value if generation else None,
+        asids=kernel.es_capacity(facts),
+        snp_api=f"{api[0]}.{api[1]}" if isinstance(api, tuple) else None,
+        smt=facts.cpus.smt if isinstance(facts.cpus.smt, str) else None,
+    )
+
+
+def _root_adds(answered: tuple[Answered, ...], findings: tuple[Finding, ...]) -> str | None:
+    """What an unprivileged look could not see, in words; None where nothing was refused."""
+    if any(each.level is Level.CAPABLE and each.verdict is Verdict.FAIL for each in findings):
+        return None
+    gaps = [each.answer.gap for each in answered if isinstance(each.answer, Gap)]
+    refused = [gap for gap in gaps if gap.why.startswith(_PRIVILEGE)]
+    topics = {
+        "MSRs": "/msr",
+        "CPUID": "/cpuid",
+        "the PSP": "/dev/sev",
+        "the kernel log": "/dev/kmsg",
+    }
+    named = [topic for topic, part in topics.items() if any(part in gap.where for gap in refused)]
+    return ", ".join(named) or None

@@ -1,0 +1,249 @@
+"""Rows 11–19, 24, 25: the IOMMU as the kernel runs it, KVM, and their options."""
+
+from nodeagent.checks.answer import (
+    Answer,
+    Gap,
+    Hit,
+    Miss,
+    any_heard,
+    gap,
+    logged,
+    printable,
+)
+from nodeagent.checks.silicon import identity, snp_enable
+from nodeagent.model.codes import Code
+from nodeagent.model.cpu import SevLeaf
+from nodeagent.model.facts import Facts
+from nodeagent.model.host import KernelLog
+from nodeagent.model.seen import Unreadable
+
+_CMDLINE = "/proc/cmdline"
+_ON = frozenset({"Y", "1"})
+_SNP = "kvm_amd.sev_snp"
+_PASSTHROUGH = {
+    "iommu": {"pt": True, "nopt": False, "off": True},
+    "iommu.passthrough": {"1": True, "y": True, "on": True, "0": False, "n": False, "off": False},
+    "amd_iommu": {"off": True},
+}
+_DISABLING = {
+    "kvm_amd": frozenset({"sev", "sev_es", "sev_snp", "npt", "lbrv"}),
+    "kvm": frozenset({"mmio_caching"}),
+}
+_OFF = frozenset({"0", "n", "off"})
+_SNP_AT_MODULE_LOAD = (7, 1)
+_FIRST_SNP_HOST = (6, 9)
+
+
+def words(facts: Facts) -> tuple[str, ...]:
+    found = facts.kernel.cmdline
+    return found if isinstance(found, tuple) else ()
+
+
+def snp_offered(facts: Facts) -> bool:
+    return facts.kernel.parameter(_SNP) in _ON
+
+
+def passthrough_word(facts: Facts) -> str | None:
+    """The command line word that takes the IOMMU away; a later word undoes an earlier one."""
+    guilty: dict[str, str | None] = {}
+    for word in words(facts):
+        name, _, value = word.partition("=")
+        for part in value.lower().split(","):
+            effect = _PASSTHROUGH.get(name, {}).get(part)
+            if effect is not None:
+                guilty["amd" if name == "amd_iommu" else "iommu"] = word if effect else None
+    return next((word for word in guilty.values() if word), None)
+
+
+def iommu_passthrough(facts: Facts) -> Answer:
+    """Row 11. Also where the log is closed: these words alone make the kernel refuse SNP."""
+    word = passthrough_word(facts)
+    told = logged(facts.log, "iommu_passthrough")
+    if isinstance(told, Hit):
+        return Hit(_because(told.seen, _passthrough_cause(facts, word)), told.where)
+    if word and not snp_offered(facts):
+        return Hit(f"the kernel command line has {printable(word)}", _CMDLINE)
+    return told if isinstance(told, Gap) and not snp_offered(facts) else Miss()
+
+
+def _passthrough_cause(facts: Facts, word: str | None) -> str:
+    if word:
+        return f"the command line has {printable(word)}"
+    config = facts.kernel.config
+    if not isinstance(config, Unreadable | None) and (
+        config.get("CONFIG_IOMMU_DEFAULT_PASSTHROUGH") == "y"
+    ):
+        return "this kernel was built with CONFIG_IOMMU_DEFAULT_PASSTHROUGH=y"
+    return "no option asks for it, so the IOMMU is off in the BIOS"
+
+
+def _because(seen: str, cause: str) -> str:
+    return f"{cause}; {seen}"
+
+
+def iommu_v2(facts: Facts) -> Answer:
+    """Row 12."""
+    told = logged(facts.log, "iommu_v2")
+    if isinstance(told, Hit):
+        return told
+    guilty = [
+        word
+        for word in words(facts)
+        if word.startswith("amd_iommu=") and "pgtbl_v2" in word.partition("=")[2].split(",")
+    ]
+    if guilty and not snp_offered(facts):
+        return Hit(f"the kernel command line has {printable(guilty[-1])}", _CMDLINE)
+    return told if isinstance(told, Gap) and not snp_offered(facts) else Miss()
+
+
+def iommu_snp_off(facts: Facts) -> Answer:
+    """Row 13."""
+    return _unless_offered(facts, logged(facts.log, "iommu_snp_off"))
+
+
+def iommu_off(facts: Facts) -> Answer:
+    """Row 14. No group, and the IOMMU's driver never spoke."""
+    groups = facts.iommu.groups
+    if isinstance(groups, Unreadable):
+        return Gap(groups)
+    if groups:
+        return Miss(f"{len(groups)} IOMMU groups")
+    if not isinstance(facts.log, KernelLog):
+        return gap("kernel log", facts.log)
+    if facts.log.first("amd_vi"):
+        return Miss("the IOMMU's driver is there, without groups")
+    if not facts.log.whole:
+        return gap("kernel log", None, absent="it no longer reaches back to the boot")
+    return Hit("no IOMMU group, and no AMD-Vi line in the kernel log", "/sys/kernel/iommu_groups")
+
+
+def rmp_init_failed(facts: Facts) -> Answer:
+    """Row 15."""
+    return _unless_offered(facts, logged(facts.log, "rmp_init_failed"))
+
+
+def _unless_offered(facts: Facts, told: Answer) -> Answer:
+    """Where KVM offers SNP the IOMMU accepted it: then a closed log hides nothing."""
+    return Miss() if isinstance(told, Gap) and snp_offered(facts) else told
+
+
+def kvm_not_loaded(facts: Facts) -> Answer:
+    """Row 16. The log says where SVM itself is off in the BIOS."""
+    loaded = facts.kernel.is_loaded("kvm_amd")
+    if isinstance(loaded, Unreadable):
+        return Gap(loaded)
+    if loaded:
+        return Miss("kvm_amd is loaded")
+    svm = logged(facts.log, "svm_off")
+    if isinstance(svm, Hit):
+        return Hit(svm.seen, svm.where, code=Code.BIOS_SVM_OFF)
+    return Hit("kvm_amd is not loaded", "/sys/module")
+
+
+def no_snp_host(facts: Facts) -> Answer:
+    """Row 17. The parameter's presence decides; the version only words the advice."""
+    if facts.kernel.is_loaded("kvm_amd") is not True:
+        return Miss()
+    value = facts.kernel.parameter(_SNP)
+    if isinstance(value, Unreadable):
+        return Gap(value)
+    if value is not None:
+        return Miss(f"kvm_amd knows sev_snp ({printable(value, 20)})")
+    release = facts.kernel.release
+    name = f"kernel {printable(release, 40)}" if isinstance(release, str) else "this kernel"
+    return Hit(f"kvm_amd of {name} has no parameter sev_snp", "/sys/module/kvm_amd/parameters")
+
+
+def param_disabled(facts: Facts) -> Answer:
+    """Row 18. Only where KVM does not offer SNP: a later word may have undone an earlier."""
+    if snp_offered(facts):
+        return Miss("kvm_amd offers SEV-SNP")
+    for word in words(facts):
+        module, _, rest = word.replace("-", "_").partition(".")
+        name, _, value = rest.partition("=")
+        if name in _DISABLING.get(module, ()) and value.lower() in _OFF:
+            return Hit(f"the kernel command line has {printable(word)}", _CMDLINE)
+    options = facts.kernel.options
+    if isinstance(options, tuple):
+        for option in options:
+            if option.name in _DISABLING.get(option.module, ()) and option.value.lower() in _OFF:
+                return Hit(f"{option.where} has: {printable(option.line)}", option.where)
+    for gap_ in (facts.kernel.cmdline, options):
+        if isinstance(gap_, Unreadable):
+            return Gap(gap_)
+    return Miss("no option turns SEV off")
+
+
+def no_es_asids(facts: Facts) -> Answer:
+    """Row 19. CPUID EDX = 1 leaves no ASID for ES and SNP guests; so says the misc cgroup."""
+    return any_heard(_asid_leaf(facts), _asid_capacity(facts))
+
+
+def _asid_leaf(facts: Facts) -> Answer:
+    leaf = facts.cpus.sev_leaf
+    if not isinstance(leaf, SevLeaf):
+        return gap("CPUID 0x8000001f", leaf, absent="the cpuid module is not loaded")
+    if leaf.snp and leaf.min_sev_asid == 1:
+        return Hit("CPUID 0x8000001f EDX is 1: every ASID goes to SEV without ES", "CPUID")
+    return Miss(f"ASIDs 1-{max(leaf.min_sev_asid - 1, 0)} for SEV-ES and SNP guests")
+
+
+def _asid_capacity(facts: Facts) -> Answer:
+    capacity = facts.kernel.misc_capacity
+    if capacity is None or isinstance(capacity, Unreadable):
+        return gap("/sys/fs/cgroup/misc.capacity", capacity)
+    if capacity.get("sev_es"):
+        return Miss(f"{capacity['sev_es']} ASIDs for SEV-ES and SNP guests")
+    if facts.kernel.parameter("kvm_amd.sev") in _ON:
+        return Hit("misc.capacity has no sev_es ASIDs", "/sys/fs/cgroup/misc.capacity")
+    return Miss()
+
+
+def es_capacity(facts: Facts) -> int | None:
+    """ASIDs that an SNP guest could take; None where nothing tells."""
+    capacity = facts.kernel.misc_capacity
+    if capacity is not None and not isinstance(capacity, Unreadable):
+        return capacity.get("sev_es", 0)
+    leaf = facts.cpus.sev_leaf
+    if isinstance(leaf, SevLeaf):
+        return max(leaf.min_sev_asid - 1, 0)
+    return None
+
+
+def snp_not_enabled(facts: Facts) -> Answer:
+    """Row 24. The register is off though nothing before it explains why.
+
+    From 7.1 on the kernel enables SNP only when kvm_amd loads, and row 16 has that case.
+    """
+    on = snp_enable(facts)
+    if isinstance(on, Gap):
+        return Miss() if snp_offered(facts) else on
+    if on:
+        return Miss("SYSCFG[24] is 1 on every CPU")
+    late = (facts.kernel.version or (0, 0)) >= _SNP_AT_MODULE_LOAD
+    if late and facts.kernel.is_loaded("kvm_amd") is not True:
+        return Miss("SYSCFG[24] is 0 until kvm_amd loads")
+    return Hit("SYSCFG[24] is 0: the kernel has not enabled SNP", "MSR 0xc0010010")
+
+
+def disabled_after_init(facts: Facts) -> Answer:
+    """Row 25. Everything below KVM is on, and KVM still says no."""
+    if facts.kernel.parameter(_SNP) not in {"N", "0"}:
+        return Miss()
+    on = snp_enable(facts)
+    if isinstance(on, Gap):
+        return on
+    if on and es_capacity(facts):
+        return Hit("SYSCFG[24] is 1 and there are ASIDs, but kvm_amd has sev_snp=N", "/sys/module")
+    return Miss()
+
+
+def flag_can_show_snp(facts: Facts) -> bool:
+    """Whether a missing `sev_snp` flag means anything: the kernel must know the flag."""
+    version = facts.kernel.version
+    return version is not None and version >= _FIRST_SNP_HOST
+
+
+def snp_flag(facts: Facts) -> bool | None:
+    cpu = identity(facts)
+    return None if isinstance(cpu, Gap) else "sev_snp" in cpu.flags

@@ -1,0 +1,128 @@
+"""The decision table for `enabled`: rows as data, in order; the first that matches wins.
+
+Row numbers and order are those of snp-host.md §2.3 with §0.4. A row needs only its own
+inputs; one that cannot tell is passed over, and named in the report.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from nodeagent.checks import firmware, kernel, rmp, silicon
+from nodeagent.checks.answer import Answer, Gap, Hit, Miss
+from nodeagent.model.codes import Code
+from nodeagent.model.facts import Facts
+from nodeagent.model.words import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`facet` is the check that shows this row; several rows may share one."""
+
+    number: str
+    code: Code
+    facet: str
+    test: Callable[[Facts], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A part of a level that a person can look at by itself."""
+
+    level: Level
+    wants: str
+    is_kernel: bool = False
+
+
+FACETS: Mapping[str, Facet] = {
+    "snp.bare_metal": Facet(Level.CAPABLE, "bare metal"),
+    "snp.vendor": Facet(Level.CAPABLE, "an AMD CPU"),
+    "snp.generation": Facet(Level.CAPABLE, "EPYC 7003 (Milan) or newer"),
+    "snp.cpus_agree": Facet(Level.ENABLED, "the same registers on every online CPU"),
+    "snp.smee": Facet(Level.ENABLED, "SYSCFG[23] = 1 and HWCR[0] = 1"),
+    "snp.visible": Facet(Level.ENABLED, "CPUID 0x8000001f EAX[4] = 1"),
+    "snp.rmp.reserved": Facet(Level.ENABLED, "memory reserved for the RMP, and sane"),
+    "snp.rmp.coverage": Facet(Level.ENABLED, "an RMP that covers all memory"),
+    "snp.iommu": Facet(Level.ENABLED, "an IOMMU that translates and supports SNP"),
+    "snp.kvm": Facet(Level.ENABLED, "kvm_amd.sev_snp = Y", is_kernel=True),
+    "snp.asids": Facet(Level.ENABLED, "ASIDs for SEV-ES and SNP guests"),
+    "snp.psp": Facet(Level.ENABLED, "a PSP that answers"),
+    "snp.init": Facet(Level.ENABLED, "no failed INIT in this boot's log"),
+    "snp.api": Facet(Level.ENABLED, "SEV firmware API 1.51 or newer"),
+    "snp.kernel": Facet(Level.ENABLED, "SYSCFG[24] = 1 on every CPU", is_kernel=True),
+    "snp.state": Facet(Level.ENABLED, "PSP state INIT, RMP initialised"),
+}
+
+ROWS: tuple[Row, ...] = (
+    Row("1", Code.RUNNING_IN_VM, "snp.bare_metal", silicon.in_vm),
+    Row("2", Code.NOT_AMD, "snp.vendor", silicon.not_amd),
+    Row("3", Code.CPU_TOO_OLD, "snp.generation", silicon.too_old),
+    Row("3b", Code.CPU_INCONSISTENT, "snp.cpus_agree", silicon.inconsistent),
+    Row("4", Code.BIOS_SMEE_OFF, "snp.smee", silicon.smee_off),
+    Row("5", Code.BIOS_SNP_INCOMPLETE, "snp.init", firmware.incomplete),
+    Row("6", Code.BIOS_SNP_HIDDEN, "snp.visible", silicon.hidden),
+    Row("7", Code.BIOS_RMP_NOT_RESERVED, "snp.rmp.reserved", rmp.not_reserved),
+    Row("8", Code.BIOS_RMP_INVALID, "snp.rmp.reserved", rmp.invalid),
+    Row("9", Code.BIOS_RMP_TOO_SMALL, "snp.rmp.coverage", rmp.too_small),
+    Row("10", Code.BIOS_RMP_SEGMENT_BAD, "snp.rmp.reserved", rmp.segment_bad),
+    Row("11", Code.IOMMU_PASSTHROUGH_OR_OFF, "snp.iommu", kernel.iommu_passthrough),
+    Row("12", Code.IOMMU_V2_PGTABLE, "snp.iommu", kernel.iommu_v2),
+    Row("13", Code.BIOS_IOMMU_SNP_OFF, "snp.iommu", kernel.iommu_snp_off),
+    Row("14", Code.BIOS_IOMMU_OFF, "snp.iommu", kernel.iommu_off),
+    Row("15", Code.RMP_INIT_FAILED, "snp.iommu", kernel.rmp_init_failed),
+    Row("16", Code.KVM_AMD_NOT_LOADED, "snp.kvm", kernel.kvm_not_loaded),
+    Row("17", Code.KERNEL_NO_SNP_HOST, "snp.kvm", kernel.no_snp_host),
+    Row("18", Code.KVM_PARAM_DISABLED, "snp.kvm", kernel.param_disabled),
+    Row("19", Code.BIOS_NO_ES_ASIDS, "snp.asids", kernel.no_es_asids),
+    Row("19b", Code.PSP_DEAD, "snp.psp", firmware.psp_dead),
+    Row("20", Code.SNP_INIT_INVALID_CONFIG, "snp.init", firmware.invalid_config),
+    Row("21", Code.SNP_INIT_FAILED, "snp.init", firmware.alone),
+    Row("22", Code.SNP_INIT_WBINVD, "snp.init", firmware.wbinvd),
+    Row("22b", Code.SNP_INIT_FAILED, "snp.init", firmware.other_error),
+    Row("23", Code.SEV_FW_TOO_OLD, "snp.api", firmware.api_too_old),
+    Row("24", Code.KERNEL_SNP_NOT_ENABLED, "snp.kernel", kernel.snp_not_enabled),
+    Row("25", Code.KVM_SNP_DISABLED_AFTER_INIT, "snp.kvm", kernel.disabled_after_init),
+    Row("26", Code.SNP_STATE_LOST, "snp.state", firmware.state_lost),
+)
+
+_BEFORE_KERNEL = frozenset({"4", "5", "6", "7", "8", "9", "10", "11", "12", "13"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A row with its answer."""
+
+    row: Row
+    answer: Answer
+
+    @property
+    def code(self) -> Code:
+        hit = self.answer
+        return hit.code if isinstance(hit, Hit) and hit.code else self.row.code
+
+
+def answers(facts: Facts, rows: tuple[Row, ...] = ROWS) -> tuple[Answered, ...]:
+    """Every row's own answer, in order. Row 24 presumes that rows 4–13 are clean."""
+    answered = tuple(Answered(row, row.test(facts)) for row in rows)
+    unclear = next(
+        (
+            each.answer
+            for each in answered
+            if each.row.number in _BEFORE_KERNEL and not isinstance(each.answer, Miss)
+        ),
+        None,
+    )
+    if unclear is None:
+        return answered
+    # An explanation that was found, or could not be looked for, leaves nothing unexplained.
+    instead = unclear if isinstance(unclear, Gap) else Miss()
+    return tuple(
+        Answered(each.row, instead)
+        if each.row.number == "24" and isinstance(each.answer, Hit)
+        else each
+        for each in answered
+    )
+
+
+def first(answered: tuple[Answered, ...]) -> Answered | None:
+    """The row that decides."""
+    return next((each for each in answered if isinstance(each.answer, Hit)), None)

@@ -1,0 +1,101 @@
+"""The command group, and the one place where an error becomes lines and a code."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from nodeagent import __version__
+from nodeagent.errors import AgentError, nearest
+
+_COMMANDS = {
+    "check": "Read, judge, and say ready or what to fix first.",
+    "labels": "Show the labels that would be published, without publishing.",
+    "run": "The agent: look every period, judge, and publish on the own Node.",
+}
+
+_EPILOG = """\b
+Exit codes:
+  0  ready (check), or answered
+  1  not ready
+  2  the command's words or the configuration are off
+  3  the program could not do its work
+  4  cannot tell: something could not be read
+
+\b
+Examples:
+  nodeagent check
+  nodeagent check --capture tests/hosts/genoa-ready
+  nodeagent check --root /host --profile snp -v
+"""
+
+
+class Lazy(click.Group):
+    """Loads a command's module when it is called: `check` must start at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"nodeagent.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            guess = nearest(args[0], _COMMANDS)
+            hint = f"did you mean {guess}?" if guess else f"known: {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"unknown command {args[0]!r}\n  try: {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """From the table: help for the group need not load every command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(cls=Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nodeagent")
+def cli() -> None:
+    """Says whether this node can run confidential GPU VMs, or what to fix first."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the program and exit. A bug is no AgentError: it ends with its traceback."""
+    try:
+        code = cli.main(args=args, prog_name="nodeagent", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        code = _usage(error)
+    except click.Abort:
+        code = 130
+    except AgentError as error:
+        complain(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader went away (head, less): nothing is wrong, and nobody is listening.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def complain(error: AgentError) -> None:
+    """One line of fact, one of what to try."""
+    click.echo(f"nodeagent: {error}", err=True)
+    if error.hint:
+        click.echo(f"  try: {error.hint}", err=True)
+
+
+def _usage(error: click.ClickException) -> int:
+    click.echo(f"nodeagent: {error.format_message()}", err=True)
+    context = getattr(error, "ctx", None)
+    if isinstance(context, click.Context):
+        click.echo(f"  help: {context.command_path} --help", err=True)
+    return 2

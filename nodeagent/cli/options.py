@@ -1,0 +1,117 @@
+"""The options that say which host is looked at and what is asked of it."""
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from nodeagent import config as settings
+from nodeagent.config import Config
+from nodeagent.errors import UsageError
+from nodeagent.model.words import CcMode, Profile
+from nodeagent.seams import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The host and the question, after configuration file and command line."""
+
+    root: str | None
+    capture: str | None
+    config: Config
+
+    @property
+    def profile(self) -> Profile:
+        return self.config.profile
+
+    @property
+    def mode(self) -> CcMode | None:
+        return self.config.mode
+
+    def open(self) -> AbstractContextManager[Machine]:
+        """The machine for the length of the block. Only what is used is imported."""
+        if self.capture is not None:
+            from nodeagent.capture.archive import OpenCapture  # noqa: PLC0415
+
+            return OpenCapture(self.capture)
+        from nodeagent.host.live import LiveMachine  # noqa: PLC0415
+
+        return nullcontext(LiveMachine(self.root or "/"))
+
+
+_OPTIONS = (
+    click.option("--root", metavar="DIR", help="The live host mounted at DIR (/host in a pod)."),
+    click.option("--capture", metavar="PATH", help="A captured host: a folder or a .tar.gz."),
+    click.option("--profile", metavar="WORD", help="What ready means: snp-gpu, snp or gpu."),
+    click.option("--mode", metavar="WORD", help="The wanted GPU mode: on, ppcie, off, devtools."),
+    click.option("--config", "config_path", metavar="FILE", help="Settings instead of /etc's."),
+)
+
+
+def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the argument `chosen` in place of the options themselves."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,  # noqa: ANN401
+        root: str | None,
+        capture: str | None,
+        profile: str | None,
+        mode: str | None,
+        config_path: str | None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        if root is not None and capture is not None:
+            raise UsageError("--root and --capture exclude each other", hint="give one of them")
+        chosen = Chosen(root, capture, _settings(config_path, profile, mode))
+        return command(*args, chosen=chosen, **kwargs)
+
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _settings(path: str | None, profile: str | None, mode: str | None) -> Config:
+    found = settings.load(path)
+    return Config(
+        profile=settings.profile(profile) if profile is not None else found.profile,
+        mode=settings.mode(mode) if mode is not None else found.mode,
+        period_s=found.period_s,
+        prefix=found.prefix,
+        health=found.health,
+    )
+
+
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-o",
+        "--output",
+        type=Words("table", "json", "yaml"),
+        default="table",
+        show_default=True,
+        metavar="table|json|yaml",
+        help="How to print it.",
+    )(command)
+
+
+class Words(click.ParamType[str]):
+    """One of a few words; anything else names the nearest."""
+
+    name = "word"
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        if value in self._words:
+            return str(value)
+        from nodeagent.errors import nearest  # noqa: PLC0415 - only for a typo
+
+        guess = nearest(str(value), self._words)
+        hint = f"did you mean {guess}?" if guess else f"known: {', '.join(self._words)}"
+        return self.fail(f"{value!r} is not known; {hint}", param, ctx)

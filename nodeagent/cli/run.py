@@ -1,0 +1,186 @@
+"""`nodeagent run`: the agent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from nodeagent.cli.options import host_options
+from nodeagent.errors import ClusterError, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nodeagent.agent.cycle import Cycle, Done, Look, Looker
+    from nodeagent.cli.options import Chosen
+    from nodeagent.model.facts import Facts
+    from nodeagent.model.pci import Sighting
+    from nodeagent.model.words import CcMode
+    from nodeagent.seams import Machine
+
+RUN_DIR = "/run/nodeagent"
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_SHORTEST_S = 0.05
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  nodeagent run --kubeconfig /etc/kubernetes/kubelet.conf
+  nodeagent run --capture tests/hosts/genoa-ready --publish-simulated --once
+"""
+)
+@host_options
+@click.option(
+    "--node-name",
+    envvar="NODE_NAME",
+    default=socket.gethostname,
+    show_default="this host's name",
+    show_envvar=True,
+    help="The Node to write.",
+)
+@click.option(
+    "--kubeconfig",
+    envvar="KUBECONFIG",
+    show_envvar=True,
+    help="How to reach the cluster; without it, as the pod that this is.",
+)
+@click.option(
+    "--period",
+    type=click.FloatRange(min=_SHORTEST_S),
+    metavar="SECONDS",
+    help="From one look to the next, give or take a fifth; 60 unless configured otherwise.",
+)
+@click.option(
+    "--health",
+    metavar="HOST:PORT",
+    help="Answer /healthz and /readyz there; empty means nowhere.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["plain", "json"]),
+    default="plain",
+    show_default=True,
+    help="Lines for people, or one JSON object a line.",
+)
+@click.option(
+    "--publish-simulated",
+    is_flag=True,
+    help="Let a simulated or captured machine make this Node ready. For trials only.",
+)
+@click.option(
+    "--run-dir",
+    default=RUN_DIR,
+    show_default=True,
+    metavar="DIR",
+    help="Where proven modes are kept until the next boot, if the folder is there.",
+)
+@click.option("--once", is_flag=True, help="One cycle, and the exit code of `nodeagent check`.")
+def run(  # noqa: PLR0913 - one for each option
+    chosen: Chosen,
+    *,
+    node_name: str,
+    kubeconfig: str | None,
+    period: float | None,
+    health: str | None,
+    log_format: str,
+    publish_simulated: bool,
+    run_dir: str,
+    once: bool,
+) -> None:
+    """Watch this host and keep its Kubernetes Node's labels true.
+
+    Looks, judges, and writes only what changed. Goes on looking while the API server is away.
+    SIGTERM ends it and leaves the labels as they are; SIGHUP asks for a look at once.
+    """
+    from nodeagent.agent import logs  # noqa: PLC0415 - see the style guide, §6
+    from nodeagent.agent.cycle import Cycle, Settings  # noqa: PLC0415
+    from nodeagent.agent.memory import Memory  # noqa: PLC0415
+    from nodeagent.kube.client import NodeClient  # noqa: PLC0415 - takes 0.2 s and 35 MiB
+    from nodeagent.labels import condition_type  # noqa: PLC0415
+    from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
+
+    logs.start(logs.LogFormat(log_format))
+    prefix = chosen.config.prefix
+    settings = Settings(
+        node=node_name,
+        profile=chosen.profile,
+        mode=chosen.mode,
+        boot_id=live_boot_id(),
+        publish_simulated=publish_simulated,
+        prefix=prefix,
+    )
+    machine = chosen.open()
+    # What a simulated machine showed must never be taken for a sighting of this one.
+    kept_in = None if machine.source.simulated else run_dir
+    client = NodeClient(kubeconfig or None, condition_type=condition_type(prefix))
+    with contextlib.closing(client):
+        cycle = Cycle(
+            settings,
+            look=_looker(machine, chosen, settings.boot_id),
+            server=ApiServer(client, prefix=prefix),
+            memory=Memory(kept_in, settings.boot_id),
+        )
+        if once:
+            sys.exit(_once(cycle))
+        _loop(cycle, period or chosen.config.period_s, _either(health, chosen.config.health))
+
+
+def _loop(cycle: Cycle, period_s: float, health: str) -> None:
+    from nodeagent.agent import loop  # noqa: PLC0415
+    from nodeagent.agent.bell import Bell  # noqa: PLC0415
+    from nodeagent.agent.health import Pulse, serving  # noqa: PLC0415
+    from nodeagent.agent.notify import Notifier  # noqa: PLC0415
+
+    pulse = Pulse(period_s)
+    notifier = Notifier(os.environ, os.getpid())
+    with Bell() as bell, serving(health, pulse):
+        loop.run(cycle, period_s=period_s, bell=bell, pulse=pulse, notifier=notifier)
+
+
+def _once(cycle: Cycle) -> int:
+    """3 where the look or the writing failed: why was logged."""
+    done: Done = cycle()
+    if done.ready is None or not done.published:
+        return ClusterError.exit_code
+    return done.ready.exit_code
+
+
+def _looker(machine: Machine, chosen: Chosen, boot_id: str) -> Looker:
+    from nodeagent.agent.cycle import Look  # noqa: PLC0415
+    from nodeagent.cli import looking  # noqa: PLC0415
+
+    def look(want: CcMode | None, remembered: Mapping[str, Sighting]) -> Look:
+        facts, judgement = looking.look(
+            machine, profile=chosen.profile, want=want, remembered=remembered
+        )
+        return Look(judgement, facts.source.simulated, boot_id, _held(facts))
+
+    return look
+
+
+def _held(facts: Facts) -> frozenset[str]:
+    from nodeagent.model.pci import Devices, Held  # noqa: PLC0415
+
+    if not isinstance(facts.devices, Devices):
+        return frozenset()
+    devices = (*facts.devices.gpus, *facts.devices.switches)
+    return frozenset(each.bdf for each in devices if isinstance(each.status, Held))
+
+
+def live_boot_id() -> str:
+    """The running kernel's, whichever host is looked at: labels are true for this boot only."""
+    try:
+        with open(_BOOT_ID, encoding="ascii") as file:
+            return file.read(64).strip()
+    except OSError as error:
+        raise HostError(f"cannot read {_BOOT_ID}") from error
+
+
+def _either(option: str | None, configured: str) -> str:
+    return configured if option is None else option

@@ -1,0 +1,122 @@
+"""Settings: /etc/nodeagent/config.yaml, then the command line, which wins."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from nodeagent.errors import UsageError, unknown_word
+from nodeagent.model.words import CcMode, Profile
+
+DEFAULT_PATH = "/etc/nodeagent/config.yaml"
+_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every key is optional. `prefix` ends with a slash and stands before all our words."""
+
+    profile: Profile = Profile.SNP_GPU
+    mode: CcMode | None = None
+    period_s: float = 60.0
+    prefix: str = "nodeagent.io/"
+    health: str = ""
+
+
+def profile(word: str) -> Profile:
+    """The profile of that name; UsageError names the nearest."""
+    known = {each.value: each for each in Profile}
+    if word not in known:
+        raise unknown_word("profile", word, known)
+    return known[word]
+
+
+def mode(word: str) -> CcMode:
+    """The mode of that name; UsageError names the nearest."""
+    known = {each.value: each for each in CcMode}
+    if word not in known:
+        raise unknown_word("mode", word, known)
+    return known[word]
+
+
+def _period(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.05 <= value <= 86_400:
+        raise ValueError("must be a number of seconds from 0.05 to 86400")
+    return float(value)
+
+
+def _prefix(value: object) -> str:
+    if not isinstance(value, str) or not value.endswith("/") or not 1 < len(value) <= 254:
+        raise ValueError("must be a DNS name and a slash, such as nodeagent.io/")
+    labels = value[:-1].split(".")
+    if not all(label and label.replace("-", "a").isalnum() and label.islower() for label in labels):
+        raise ValueError("must be a DNS name in small letters and a slash")
+    if value[:-1].endswith(("kubernetes.io", "k8s.io", "nvidia.com")):
+        raise ValueError("belongs to others")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004 - one kind of error for all keys
+    return value
+
+
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "profile": lambda value: profile(_text(value)),
+    "mode": lambda value: mode(_yaml_word(value)),
+    "period_s": _period,
+    "prefix": _prefix,
+    "health": _text,
+}
+
+
+def _yaml_word(value: object) -> str:
+    """YAML reads a bare `on` and `off` as truth values; people mean the modes."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else _text(value)
+
+
+def load(path: str | None) -> Config:
+    """The file at `path`, or the default file if there is one; UsageError where it is off."""
+    chosen = path or DEFAULT_PATH
+    try:
+        with open(chosen, "rb") as file:
+            raw = file.read(_LIMIT)
+    except FileNotFoundError:
+        if path is None:
+            return Config()
+        raise UsageError(f"there is no configuration file {path}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration {chosen}: {error.strerror}") from error
+    return parse(raw, chosen)
+
+
+def parse(raw: bytes, name: str) -> Config:
+    """Every unknown key and every value of another shape is an error that names it."""
+    import yaml  # noqa: PLC0415 - most looks have no configuration file
+
+    try:
+        values = yaml.safe_load(raw)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{name} is no YAML: {' '.join(str(error).split())[:200]}") from error
+    if values is None:
+        return Config()
+    if not isinstance(values, dict):
+        raise UsageError(f"{name} must hold keys and values")
+    known = [each.name for each in fields(Config)]
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise unknown_word(f"key in {name}:", str(key), known)
+        try:
+            found[key] = _PARSERS[key](value)
+        except UsageError as error:
+            raise UsageError(f"{name}: {key}: {error}", hint=error.hint) from None
+        except ValueError as error:
+            raise UsageError(f"{name}: {key} {error}") from None
+    return replace(Config(), **found)
+
+
+def from_environment(name: str) -> str | None:
+    """An environment variable; set but empty counts as not set."""
+    return os.environ.get(name) or None

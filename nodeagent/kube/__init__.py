@@ -1,0 +1,1 @@
+"""The few calls that we make to an API server."""

@@ -1,0 +1,248 @@
+"""One Node through the Kubernetes client library, which is imported here and nowhere else.
+
+Only its transport and its reading of credentials are used: its models would turn every
+Node, images and all, into thousands of objects.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from urllib.parse import quote
+
+import urllib3.exceptions
+import yaml
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+
+from nodeagent import __version__
+from nodeagent.errors import ClusterError
+from nodeagent.kube.failures import RefusedError, UnreachableError, failure
+from nodeagent.kube.node import MANAGER, NodeCondition, NodeView, view
+
+TIMEOUT_S = (5.0, 10.0)  # to connect, and between two reads
+_TOLD_CHARS = 300
+
+_APPLY = "application/apply-patch+yaml"  # JSON is YAML
+_MERGE = "application/merge-patch+json"
+_BY_US = f"fieldManager={MANAGER}"
+_Object = dict[str, object]
+
+
+class NodeClient:
+    """The calls of `Nodes`. Connects when first asked: the agent looks before it can talk.
+
+    Credentials are read again whenever the server no longer takes them: a projected token
+    and a kubelet's certificate both rotate, and the library re-reads only the former.
+    """
+
+    def __init__(self, kubeconfig: str | None, *, condition_type: str) -> None:
+        self._kubeconfig = kubeconfig
+        self._type = condition_type
+        self._api: ApiClient | None = None
+
+    def close(self) -> None:
+        if self._api:
+            self._api.close()  # type: ignore[no-untyped-call]
+            self._api = None
+
+    def get(self, name: str) -> NodeView | None:
+        what = f"cannot read Node {name}"
+        status, told = self._ask("GET", _path(name), what)
+        return None if status == 404 else view(told, self._type)
+
+    def apply_metadata(
+        self, node: NodeView, *, labels: Mapping[str, str], annotations: Mapping[str, str]
+    ) -> NodeView:
+        body = _body(node)
+        body["metadata"] = {
+            **_identity(node),
+            "labels": dict(labels),
+            "annotations": dict(annotations),
+        }
+        return self._patch(node, f"?{_BY_US}&force=true", body, _APPLY)
+
+    def remove_labels(self, node: NodeView, keys: Collection[str]) -> NodeView:
+        """A merge patch, because an apply can take away only what it alone had applied."""
+        gone = dict.fromkeys(sorted(keys))
+        body: _Object = {"metadata": {"uid": node.uid, "labels": gone}}
+        return self._patch(node, f"?{_BY_US}", body, _MERGE)
+
+    def apply_condition(self, node: NodeView, condition: NodeCondition) -> NodeView:
+        said = {
+            "type": self._type,
+            "status": condition.status,
+            "reason": condition.reason,
+            "message": condition.message,
+            "lastHeartbeatTime": condition.heartbeat,
+            "lastTransitionTime": condition.transition,
+        }
+        body = {**_body(node), "status": {"conditions": [said]}}
+        return self._patch(node, f"/status?{_BY_US}&force=true", body, _APPLY)
+
+    def _patch(self, node: NodeView, rest: str, body: _Object, kind: str) -> NodeView:
+        what = f"cannot change Node {node.name}"
+        _, told = self._ask("PATCH", _path(node.name) + rest, what, body=body, kind=kind)
+        return view(told, self._type)
+
+    def _ask(
+        self, method: str, path: str, what: str, *, body: _Object | None = None, kind: str = ""
+    ) -> tuple[int, object]:
+        """The answer's status and JSON. 404 is an answer to a GET; other refusals raise."""
+        answer = self._send(method, path, body, kind)
+        if answer.status == 401:
+            self.close()
+            answer = self._send(method, path, body, kind)
+        told = _parsed(answer.data)
+        if answer.status < 300 or (answer.status == 404 and method == "GET"):
+            return answer.status, told
+        raise failure(
+            answer.status,
+            what,
+            _message(told),
+            fields=_fields(told),
+            retry_after=answer.retry_after,
+        )
+
+    def _send(self, method: str, path: str, body: _Object | None, kind: str) -> "_Answer":
+        if self._api is None:
+            self._api = _connect(self._kubeconfig)
+        host: str = self._api.configuration.host
+        headers = _headers(self._api, kind)
+        try:
+            response = self._api.call_api(
+                method, host + path, headers, body=body, _request_timeout=TIMEOUT_S
+            )
+            data: bytes = response.read()  # type: ignore[no-untyped-call]
+        except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
+            raise UnreachableError(f"cannot reach the API server {host}") from _innermost(error)
+        return _Answer(response.status, data, response.headers.get("Retry-After"))
+
+
+class _Answer:
+    __slots__ = ("data", "retry_after", "status")
+
+    def __init__(self, status: int, data: bytes, retry_after: str | None) -> None:
+        self.status = status
+        self.data = data
+        self.retry_after = retry_after
+
+
+def _connect(kubeconfig: str | None) -> ApiClient:
+    settings = Configuration()
+    try:
+        if kubeconfig:
+            # By default the library writes refreshed credentials back into the file.
+            load_kube_config(  # type: ignore[no-untyped-call]
+                kubeconfig, client_configuration=settings, persist_config=False
+            )
+        else:
+            load_incluster_config(settings)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise _no_credentials(kubeconfig) from error
+    except _BAD_CONFIG:
+        # The library's message may quote a whole user of the file, token and all.
+        raise _no_credentials(kubeconfig) from None
+    # Else the transport would sleep through a Retry-After, and the agent with it.
+    settings.retries = False
+    api = ApiClient(settings)
+    api.user_agent = f"nodeagent/{__version__}"
+    return api
+
+
+# What the library lets through from a file that is no YAML, or of another shape.
+_BAD_CONFIG = (
+    ConfigException,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    yaml.YAMLError,
+)
+
+
+def _no_credentials(kubeconfig: str | None) -> ClusterError:
+    if kubeconfig:
+        return ClusterError(
+            f"cannot use the kubeconfig {kubeconfig}",
+            hint="it must be there, with a current context, a server, and files that can be read",
+        )
+    return ClusterError(
+        "no way to the cluster: this is no pod, and no kubeconfig was given",
+        hint="pass --kubeconfig FILE or set KUBECONFIG",
+    )
+
+
+def _headers(api: ApiClient, kind: str) -> dict[str, str]:
+    headers = {"Accept": "application/json", "User-Agent": api.user_agent}
+    if kind:
+        headers["Content-Type"] = kind
+    token = _token(api)
+    if token:
+        headers["authorization"] = token
+    return headers
+
+
+def _token(api: ApiClient) -> str:
+    """Checked here, because http.client would put a malformed one into its error's text.
+
+    The library keeps the line break at the end of a token file; every other client drops it.
+    """
+    try:
+        said = api.configuration.auth_settings().get("BearerToken", {}).get("value")
+    except (*_BAD_CONFIG, OSError):
+        raise ClusterError("cannot read the token for the API server") from None
+    token = str(said or "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise RefusedError(
+            "the token for the API server is not one line of ASCII",
+            hint="the token file may hold only the token",
+        )
+    return token
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The system's own words: those of the layers between name objects of the library."""
+    seen: list[BaseException] = list(_chain(error))
+    told = [each for each in seen if isinstance(each, OSError) and each.strerror]
+    return (told or seen)[-1]
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _path(name: str) -> str:
+    return f"/api/v1/nodes/{quote(name, safe='')}"
+
+
+def _identity(node: NodeView) -> dict[str, str]:
+    """With the uid: an apply to a Node that was deleted would create it (kubernetes.md §5.2)."""
+    return {"name": node.name, "uid": node.uid}
+
+
+def _body(node: NodeView) -> _Object:
+    return {"apiVersion": "v1", "kind": "Node", "metadata": _identity(node)}
+
+
+def _parsed(data: bytes) -> object:
+    try:
+        parsed: object = json.loads(data)
+    except ValueError:  # a proxy's page, or an answer cut short
+        return None
+    return parsed
+
+
+def _message(told: object) -> str:
+    message = told.get("message") if isinstance(told, dict) else None
+    text = message if isinstance(message, str) else ""
+    return "".join(char if char.isprintable() else " " for char in text)[:_TOLD_CHARS]
+
+
+def _fields(told: object) -> list[str]:
+    """What a refused object was refused for."""
+    details = told.get("details") if isinstance(told, dict) else None
+    causes = details.get("causes") if isinstance(details, dict) else None
+    found = causes if isinstance(causes, list) else []
+    return [str(cause.get("field")) for cause in found if isinstance(cause, dict)]

@@ -1,0 +1,1 @@
+"""Sinks for what was found out."""

@@ -1,0 +1,1 @@
+"""Judgements as a person reads them, and as a program does."""

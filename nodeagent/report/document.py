@@ -1,0 +1,82 @@
+"""The report as data, by the schema in nodeagent/data/report.schema.json."""
+
+from typing import Any
+
+from nodeagent.model.facts import Source
+from nodeagent.model.findings import Finding, Judgement
+
+VERSION = 1
+
+
+def document(judgement: Judgement, source: Source, boot_id: str | None) -> dict[str, Any]:
+    """Plain values only: strings, numbers, lists and objects."""
+    return {
+        "version": VERSION,
+        "verdict": judgement.ready.value,
+        "profile": judgement.profile.value,
+        "wanted_mode": judgement.wanted.value if judgement.wanted else None,
+        "root": _finding(judgement.root) if judgement.root else None,
+        "todo": [_finding(each) for each in judgement.todo],
+        "levels": {
+            level.value: {
+                "verdict": each.verdict.value,
+                "confidence": each.confidence.value,
+                "says": _safe(each.says),
+                "required": each.required,
+            }
+            for level, each in judgement.levels.items()
+        },
+        "findings": [_finding(each) for each in judgement.findings],
+        "values": _values(judgement),
+        "source": {
+            "where": _safe(source.where),
+            "simulated": source.simulated,
+            "note": _safe(source.note),
+            "boot_id": _safe(boot_id) if boot_id else None,
+        },
+        "root_adds": judgement.root_adds,
+    }
+
+
+def _values(judgement: Judgement) -> dict[str, Any]:
+    values = judgement.values
+    return {
+        "gpu_cc_mode": values.cc_mode,
+        "gpu_count": values.gpu_count,
+        "gpu_chip": values.gpu_chip,
+        "snp_generation": values.generation,
+        "snp_asids": values.asids,
+        "snp_api": values.snp_api,
+        "smt": _safe(values.smt) if values.smt else None,
+    }
+
+
+def _finding(each: Finding) -> dict[str, Any]:
+    outcome = each.outcome
+    remedy = each.remedy
+    return {
+        "check": each.check,
+        "level": each.level.value,
+        "verdict": each.verdict.value,
+        "code": each.code.value if each.code else None,
+        "cause": outcome.cause.value if outcome.cause else None,
+        "under": each.under.value if each.under else None,
+        "seen": _safe(outcome.seen),
+        "where": _safe(outcome.where),
+        "wanted": each.wanted,
+        "device": _safe(outcome.device) if outcome.device else None,
+        "confidence": outcome.confidence.value,
+        "remedy": None
+        if remedy is None
+        else {
+            "who": remedy.who.value,
+            "do": remedy.do,
+            "needs": remedy.restart.value,
+            "note": remedy.note,
+        },
+    }
+
+
+def _safe(text: str) -> str:
+    """Valid Unicode: host files need not be UTF-8, and JSON must be."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,188 @@
+"""The report for a terminal: verdict and root cause, what to do in order, the levels."""
+
+import textwrap
+from collections.abc import Callable, Iterator
+
+from nodeagent.model.facts import Source
+from nodeagent.model.findings import Finding, Judgement, Remedy
+from nodeagent.model.words import Confidence, Level, Ready, Restart, Verdict
+
+WIDTH = 80
+_MAX_ROOT_LINES = 4
+Paint = Callable[[str, str], str]
+"""Colours a text: (text, one of good, bad, warn, dim, bold)."""
+
+_HEADLINES = {
+    Ready.YES: ("READY", "good"),
+    Ready.NO: ("NOT READY", "bad"),
+    Ready.CANNOT_TELL: ("CANNOT TELL", "warn"),
+}
+_COLOURS = {
+    Verdict.PASS: "good",
+    Verdict.FAIL: "bad",
+    Verdict.WARN: "warn",
+    Verdict.UNKNOWN: "warn",
+    Verdict.SKIP: "dim",
+}
+_RESTARTS = {
+    Restart.NONE: "",
+    Restart.RELOAD: ", module reload",
+    Restart.REBOOT: ", reboot",
+    Restart.POWER_CYCLE: ", power cycle",
+}
+
+
+def plain(text: str, _colour: str) -> str:
+    return text
+
+
+def report(judgement: Judgement, source: Source, *, paint: Paint = plain, verbose: bool) -> str:
+    """The whole report; the verdict and its root cause are within the first six lines."""
+    parts = [
+        *_head(judgement, source, paint),
+        *_todo(judgement, paint),
+        *_levels(judgement, paint),
+        *_warnings(judgement, paint),
+    ]
+    if verbose:
+        parts += _every_finding(judgement, paint)
+    parts += _foot(judgement, source, verbose=verbose)
+    return "\n".join(parts)
+
+
+def status_line(judgement: Judgement) -> str:
+    """The verdict in one line, for logs and `systemctl status`."""
+    word = _HEADLINES[judgement.ready][0].lower()
+    root = judgement.root
+    return f"{word}: {root.code}: {root.outcome.seen}" if root else f"{word} ({judgement.profile})"
+
+
+def _head(judgement: Judgement, source: Source, paint: Paint) -> Iterator[str]:
+    word, colour = _HEADLINES[judgement.ready]
+    about = f" for {judgement.profile}"
+    if judgement.wanted:
+        about += f" in mode {judgement.wanted}"
+    mark = "  [simulated]" if source.simulated else ""
+    yield f"{paint(word, colour)}{about}{mark}"
+    root = judgement.root
+    if root is None:
+        yield from _wrap("every required level passes", "  ")
+        return
+    cause = f" ({root.outcome.cause})" if root.outcome.cause else ""
+    yield "  " + paint(f"{root.code}{cause}", "bold")
+    lines = list(_wrap(root.outcome.seen, "  "))
+    if len(lines) > _MAX_ROOT_LINES:
+        lines = [*lines[: _MAX_ROOT_LINES - 1], lines[_MAX_ROOT_LINES - 1][: WIDTH - 2] + " …"]
+    yield from lines
+
+
+def _todo(judgement: Judgement, paint: Paint) -> Iterator[str]:
+    if not judgement.todo:
+        return
+    yield ""
+    yield paint("What to do, in order:", "bold")
+    seen: list[tuple[Remedy, list[Finding]]] = []
+    for finding in judgement.todo:
+        if finding.remedy is None:
+            continue
+        same = next((group for remedy, group in seen if remedy == finding.remedy), None)
+        if same is None:
+            seen.append((finding.remedy, [finding]))
+        else:
+            same.append(finding)
+    for number, (remedy, findings) in enumerate(seen, 1):
+        yield from _step(number, remedy, findings, judgement)
+
+
+def _step(
+    number: int, remedy: Remedy, findings: list[Finding], judgement: Judgement
+) -> Iterator[str]:
+    text = f"[{remedy.who}{_RESTARTS[remedy.restart]}] {remedy.do}"
+    yield from _wrap(text, "     ", first=f"  {number}. ")
+    if remedy.note:
+        yield from _wrap(remedy.note, "     ")
+    if findings[0] is not judgement.root:
+        for finding in findings[:4]:
+            yield from _wrap(f"{finding.code}: {finding.outcome.seen}", "       ", first="     - ")
+        if len(findings) > 4:
+            yield f"     - and {len(findings) - 4} more"
+
+
+def _levels(judgement: Judgement, paint: Paint) -> Iterator[str]:
+    yield ""
+    yield paint("Levels:", "bold")
+    for level in Level:
+        verdict = judgement.levels[level]
+        word = verdict.verdict.value
+        sure = " (medium)" if verdict.confidence is Confidence.MEDIUM else ""
+        gate = "" if verdict.required or verdict.verdict is Verdict.SKIP else " (not required)"
+        says = verdict.says + sure + gate
+        head = f"  {level.value:<12}{paint(f'{word:<8}', _COLOURS[verdict.verdict])}"
+        first, *rest = list(_wrap(says, " " * 22)) or [""]
+        yield head + first.strip()
+        yield from rest[:1] if len(rest) < 2 else [rest[0][: WIDTH - 2] + " …"]
+    folded = [each for each in judgement.findings if each.under and each.verdict is Verdict.FAIL]
+    if folded and judgement.root:
+        names = ", ".join(dict.fromkeys(each.check for each in folded))
+        yield from _wrap(f"{names}: follow from {judgement.root.code}", "  ", first="  ")
+
+
+def _warnings(judgement: Judgement, paint: Paint) -> Iterator[str]:
+    warnings = [
+        each for each in judgement.findings if each.verdict is Verdict.WARN and each.under is None
+    ]
+    if not warnings:
+        return
+    yield ""
+    yield paint("Warnings, which do not gate:", "bold")
+    for each in warnings:
+        yield from _wrap(f"{each.code}: {each.outcome.seen}", "    ", first="  - ")
+
+
+def _every_finding(judgement: Judgement, paint: Paint) -> Iterator[str]:
+    for level in Level:
+        findings = [each for each in judgement.findings if each.level is level]
+        if not findings:
+            continue
+        yield ""
+        yield paint(f"{level.value}", "bold")
+        for each in findings:
+            yield from _one(each, paint)
+
+
+def _one(each: Finding, paint: Paint) -> Iterator[str]:
+    outcome = each.outcome
+    word = paint(f"{each.verdict.value:<8}", _COLOURS[each.verdict])
+    code = f"  {each.code}" if each.code else ""
+    under = f" (under {each.under})" if each.under and each.under != each.code else ""
+    yield f"  {word}{each.check}{code}{under}"
+    sure = ", medium confidence" if outcome.confidence is Confidence.MEDIUM else ""
+    yield from _wrap(f"{outcome.seen}{sure}", " " * 12, first=" " * 10 + "saw: ")
+    if each.wanted and each.verdict is not Verdict.PASS:
+        yield from _wrap(each.wanted, " " * 12, first=" " * 10 + "want: ")
+    if outcome.where and each.verdict is not Verdict.PASS and outcome.where not in outcome.seen:
+        yield from _wrap(outcome.where, " " * 12, first=" " * 10 + "at: ")
+    if each.remedy and each.verdict in {Verdict.WARN, Verdict.UNKNOWN}:
+        yield from _wrap(each.remedy.do, " " * 12, first=" " * 10 + "do: ")
+
+
+def _foot(judgement: Judgement, source: Source, *, verbose: bool) -> Iterator[str]:
+    yield ""
+    about = f"Looked at {source.where}."
+    if source.note:
+        about += f" Note: {source.note}."
+    yield from _wrap(about, "  ", first="")
+    if judgement.root_adds:
+        yield from _wrap(f"Root would also see: {judgement.root_adds}.", "  ", first="")
+    if not verbose:
+        yield "Every finding with its evidence: -v"
+
+
+def _wrap(text: str, indent: str, *, first: str | None = None) -> Iterator[str]:
+    yield from textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
