@@ -3,8 +3,7 @@
 import errno
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from nodeagent.errors import CaptureError
 from nodeagent.host.root import Root
@@ -14,8 +13,7 @@ _JSON_LIMIT = 16 << 20
 _MAX_DEPTH = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A JSON value that knows its file and key."""
 
     file: str

@@ -1,14 +1,13 @@
 """What one row of the decision table answers: it matches, it does not, or it cannot tell."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.model.codes import Code
 from nodeagent.model.host import KernelLog, LogEvent
 from nodeagent.model.seen import Seen, Unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """The row's observation was made."""
 
     seen: str
@@ -18,15 +17,13 @@ class Hit:
     """Another code than the row's own, where one observation splits in two."""
 
 
-@dataclass(frozen=True, slots=True)
-class Miss:
+class Miss(NamedTuple):
     """The inputs were there and show something else."""
 
     seen: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """An input that the row needs is missing."""
 
     gap: Unreadable

@@ -1,7 +1,7 @@
 """Judges GPUs and switches: are they alive, and do they all run in the wanted mode?"""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.checks.answer import printable
 from nodeagent.model.codes import Code
@@ -21,8 +21,7 @@ _PPCIE = 1 << 5
 _UNREAD = unknown(Code.NO_ACCESS, "its mode register could not be read")
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(NamedTuple):
     """A device's mode, and how it is known: read now, or remembered while it is in use."""
 
     mode: CcMode

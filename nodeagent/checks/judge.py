@@ -1,7 +1,7 @@
 """From facts to the answer: every level, the one root cause, and what to do in order."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.checks import enabled, firmware, gpu, kernel, passthrough
 from nodeagent.checks.answer import Gap, Miss
@@ -39,8 +39,7 @@ _PRIVILEGE = ("EPERM", "EACCES")
 _Judge = Callable[[Facts, CcMode | None], tuple[Outcome, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """A check outside the table: one outcome a device, or one for all."""
 
     name: str

@@ -117,8 +117,8 @@ def _bars(function: PciFunction) -> Outcome:
     where = f"/sys/bus/pci/devices/{function.bdf}/resource"
     if found is None or isinstance(found, Unreadable):
         return unknown(Code.NO_ACCESS, f"{function.bdf}: BARs cannot be read", where=where)
-    assigned = {bar.index for bar in found if bar.start and bar.size}
-    wide = any(bar.index == 0 and bar.flags & _IS_64_BIT for bar in found)
+    assigned = {bar.number for bar in found if bar.start and bar.size}
+    wide = any(bar.number == 0 and bar.flags & _IS_64_BIT for bar in found)
     lost = sorted({0, 2 if wide else 1} - assigned)
     if lost:
         which = " and ".join(f"resource{index}" for index in lost)

@@ -5,7 +5,7 @@ inputs; one that cannot tell is passed over, and named in the report.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.checks import firmware, kernel, rmp, silicon
 from nodeagent.checks.answer import Answer, Gap, Hit, Miss
@@ -14,8 +14,7 @@ from nodeagent.model.facts import Facts
 from nodeagent.model.words import Level
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """`facet` is the check that shows this row; several rows may share one."""
 
     number: str
@@ -24,8 +23,7 @@ class Row:
     test: Callable[[Facts], Answer]
 
 
-@dataclass(frozen=True, slots=True)
-class Facet:
+class Facet(NamedTuple):
     """A part of a level that a person can look at by itself."""
 
     level: Level
@@ -87,8 +85,7 @@ ROWS: tuple[Row, ...] = (
 _BEFORE_KERNEL = frozenset({"4", "5", "6", "7", "8", "9", "10", "11", "12", "13"})
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """A row with its answer."""
 
     row: Row

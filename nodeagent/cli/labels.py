@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nodeagent.cli.options import host_options
+from nodeagent.cli.options import host_options, output_option
 
 if TYPE_CHECKING:
     from nodeagent.cli.options import Chosen
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    "labels",
     epilog="""\b
 Examples:
   nodeagent labels
   nodeagent labels -o json | jq -r '.labels | keys[]'
-"""
+""",
 )
 @host_options
 @click.option(
@@ -27,15 +28,8 @@ Examples:
     is_flag=True,
     help="As `nodeagent run` would with the same option.",
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Choice(["table", "json", "yaml"]),
-    default="table",
-    show_default=True,
-    help="For people, or for programs.",
-)
-def labels(chosen: Chosen, *, publish_simulated: bool, output: str) -> None:
+@output_option
+def command(chosen: Chosen, *, publish_simulated: bool, output: str) -> None:
     """Show the labels, report and condition that this host would be given.
 
     Asks no cluster and writes nothing. A label that this one look can neither prove nor deny
@@ -45,9 +39,8 @@ def labels(chosen: Chosen, *, publish_simulated: bool, output: str) -> None:
     from nodeagent.cli import looking  # noqa: PLC0415
     from nodeagent.cli.run import live_boot_id  # noqa: PLC0415
 
-    facts, judgement = looking.look(
-        chosen.open(), profile=chosen.profile, want=chosen.mode, remembered={}
-    )
+    with chosen.open() as machine:
+        facts, judgement = looking.look(machine, profile=chosen.profile, want=chosen.mode)
     prefix = chosen.config.prefix
     wanted = words.desired(
         judgement,
@@ -56,25 +49,16 @@ def labels(chosen: Chosen, *, publish_simulated: bool, output: str) -> None:
         boot_id=live_boot_id(),
         prefix=prefix,
     )
-    click.echo(_spelled(wanted, words.condition_type(prefix), output))
+    kind = words.condition_type(prefix)
+    if output == "table":
+        click.echo("\n".join(_lines(wanted, kind)))
+    else:
+        from nodeagent.cli.check import serialise  # noqa: PLC0415
+
+        click.echo(serialise(_document(wanted, kind), output))
 
 
-def _spelled(wanted: Wanted, kind: str, output: str) -> str:
-    match output:
-        case "json":
-            return json.dumps(_document(wanted, kind), indent=2, ensure_ascii=False)
-        case "yaml":
-            import yaml  # noqa: PLC0415 - only where asked for
-
-            spelled: str = yaml.safe_dump(
-                _document(wanted, kind), sort_keys=False, allow_unicode=True, width=100
-            )
-            return spelled.rstrip("\n")
-        case _:
-            return "\n".join(_lines(wanted, kind))
-
-
-def _document(wanted: Wanted, kind: str) -> dict[str, object]:
+def _document(wanted: Wanted, kind: str) -> dict[str, Any]:
     condition = wanted.condition
     return {
         "version": 1,

@@ -34,9 +34,9 @@ class Chosen:
     def open(self) -> AbstractContextManager[Machine]:
         """The machine for the length of the block. Only what is used is imported."""
         if self.capture is not None:
-            from nodeagent.capture.archive import OpenCapture  # noqa: PLC0415
+            from nodeagent.capture.archive import open_capture  # noqa: PLC0415
 
-            return OpenCapture(self.capture)
+            return open_capture(self.capture)
         from nodeagent.host.live import LiveMachine  # noqa: PLC0415
 
         return nullcontext(LiveMachine(self.root or "/"))

@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from nodeagent.cli.options import host_options
+from nodeagent.cli.options import Words, host_options
 from nodeagent.errors import ClusterError, HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nodeagent.agent.cycle import Cycle, Done, Look, Looker
+    from nodeagent.agent.cycle import Cycle, Looker
     from nodeagent.cli.options import Chosen
     from nodeagent.model.facts import Facts
     from nodeagent.model.pci import Sighting
@@ -29,11 +28,12 @@ _SHORTEST_S = 0.05
 
 
 @click.command(
+    "run",
     epilog="""\b
 Examples:
   nodeagent run --kubeconfig /etc/kubernetes/kubelet.conf
   nodeagent run --capture tests/hosts/genoa-ready --publish-simulated --once
-"""
+""",
 )
 @host_options
 @click.option(
@@ -63,7 +63,8 @@ Examples:
 )
 @click.option(
     "--log-format",
-    type=click.Choice(["plain", "json"]),
+    type=Words("plain", "json"),
+    metavar="plain|json",
     default="plain",
     show_default=True,
     help="Lines for people, or one JSON object a line.",
@@ -81,7 +82,7 @@ Examples:
     help="Where proven modes are kept until the next boot, if the folder is there.",
 )
 @click.option("--once", is_flag=True, help="One cycle, and the exit code of `nodeagent check`.")
-def run(  # noqa: PLR0913 - one for each option
+def command(  # noqa: PLR0913 - one for each option
     chosen: Chosen,
     *,
     node_name: str,
@@ -92,7 +93,7 @@ def run(  # noqa: PLR0913 - one for each option
     publish_simulated: bool,
     run_dir: str,
     once: bool,
-) -> None:
+) -> int:
     """Watch this host and keep its Kubernetes Node's labels true.
 
     Looks, judges, and writes only what changed. Goes on looking while the API server is away.
@@ -115,11 +116,10 @@ def run(  # noqa: PLR0913 - one for each option
         publish_simulated=publish_simulated,
         prefix=prefix,
     )
-    machine = chosen.open()
-    # What a simulated machine showed must never be taken for a sighting of this one.
-    kept_in = None if machine.source.simulated else run_dir
     client = NodeClient(kubeconfig or None, condition_type=condition_type(prefix))
-    with contextlib.closing(client):
+    with chosen.open() as machine, contextlib.closing(client):
+        # What a simulated machine showed must never be taken for a sighting of this one.
+        kept_in = None if machine.source.simulated else run_dir
         cycle = Cycle(
             settings,
             look=_looker(machine, chosen, settings.boot_id),
@@ -127,8 +127,10 @@ def run(  # noqa: PLR0913 - one for each option
             memory=Memory(kept_in, settings.boot_id),
         )
         if once:
-            sys.exit(_once(cycle))
-        _loop(cycle, period or chosen.config.period_s, _either(health, chosen.config.health))
+            return _once(cycle)
+        where = chosen.config.health if health is None else health
+        _loop(cycle, period or chosen.config.period_s, where)
+    return 0
 
 
 def _loop(cycle: Cycle, period_s: float, health: str) -> None:
@@ -145,7 +147,7 @@ def _loop(cycle: Cycle, period_s: float, health: str) -> None:
 
 def _once(cycle: Cycle) -> int:
     """3 where the look or the writing failed: why was logged."""
-    done: Done = cycle()
+    done = cycle()
     if done.ready is None or not done.published:
         return ClusterError.exit_code
     return done.ready.exit_code
@@ -180,7 +182,3 @@ def live_boot_id() -> str:
             return file.read(64).strip()
     except OSError as error:
         raise HostError(f"cannot read {_BOOT_ID}") from error
-
-
-def _either(option: str | None, configured: str) -> str:
-    return configured if option is None else option

@@ -43,7 +43,7 @@ def identity_of(text: str) -> CpuIdentity:
             name=fields.get("model name", ""),
             microcode=fields.get("microcode", ""),
             flags=frozenset(fields["flags"].split()),
-            count=text.count("\nprocessor") + text.startswith("processor"),
+            processors=text.count("\nprocessor") + text.startswith("processor"),
         )
     except KeyError as error:
         raise ValueError(text) from error
@@ -55,7 +55,7 @@ def _cpus(files: Files, name: str) -> Seen[tuple[int, ...]]:
 
 
 def _counted(identity: Seen[CpuIdentity]) -> tuple[int, ...]:
-    return tuple(range(identity.count)) if isinstance(identity, CpuIdentity) else ()
+    return tuple(range(identity.processors)) if isinstance(identity, CpuIdentity) else ()
 
 
 def _no_cpus(online: Seen[tuple[int, ...]]) -> Unreadable | None:

@@ -1,9 +1,8 @@
 """Reads this boot's kernel log down to the lines that mean something."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from nodeagent import data
 from nodeagent.model.host import KernelLog, LogEvent
@@ -14,8 +13,9 @@ _MAX_EVENTS = 2000
 _MARKS = ("SEV", "AMD-Vi", "SNP", "PSP", "SVM", "RMP", "Linux version ")
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(NamedTuple):
+    """How one kind of line is told: a plain test first, then the pattern."""
+
     kind: str
     has: str
     pattern: str

@@ -1,8 +1,6 @@
 """This boot's kernel log: the ring, then the journal, then a log file."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from itertools import islice
 
@@ -70,6 +68,9 @@ def _records(descriptor: int) -> Iterator[str]:
 
 def journal(root: Root) -> Seen[Lines]:
     """This boot's kernel lines as journald kept them, read by our own journalctl."""
+    import shutil  # noqa: PLC0415 - only where the ring does not do
+    import subprocess  # noqa: PLC0415
+
     program = shutil.which("journalctl", path="/usr/bin:/bin")
     name = next((name for name in _JOURNALS if root.has(name) is True), None)
     if not program or not name:

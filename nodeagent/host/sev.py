@@ -9,14 +9,17 @@ import fcntl
 import json
 import os
 import struct
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from nodeagent.host.root import Root, why
 from nodeagent.model.host import PspFailure
 from nodeagent.model.seen import Seen, Unreadable
+
+if TYPE_CHECKING:
+    import subprocess
 
 SEV_ISSUE_CMD = 0xC0105300  # _IOWR('S', 0, 16 bytes), linux/psp-sev.h
 PLATFORM_STATUS, SNP_PLATFORM_STATUS = 1, 9
@@ -39,7 +42,7 @@ class Psp:
     device: str = "/dev/sev"
     deadline_s: float = DEADLINE_S
     _answers: dict[int, tuple[float, Seen[bytes | PspFailure]]] = field(default_factory=dict)
-    _waiting: subprocess.Popen[bytes] | None = None
+    _waiting: "subprocess.Popen[bytes] | None" = None
 
     def ask(self, command: int) -> Seen[bytes | PspFailure]:
         if command not in ALLOWED:
@@ -64,7 +67,9 @@ class Psp:
         finally:
             os.close(device)
 
-    def _wait(self, child: subprocess.Popen[bytes]) -> Seen[bytes | PspFailure]:
+    def _wait(self, child: "subprocess.Popen[bytes]") -> Seen[bytes | PspFailure]:
+        import subprocess  # noqa: PLC0415 - only where there is a PSP to ask
+
         try:
             output, _ = child.communicate(timeout=self.deadline_s)
         except subprocess.TimeoutExpired:
@@ -73,8 +78,10 @@ class Psp:
         return _parse(self.device, output)
 
 
-def _start(device: int, command: int) -> subprocess.Popen[bytes]:
+def _start(device: int, command: int) -> "subprocess.Popen[bytes]":
     """A process that asks through the descriptor it inherits; the path is not walked again."""
+    import subprocess  # noqa: PLC0415
+
     return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
         [sys.executable, "-m", "nodeagent.host.sev", str(device), str(command)],
         stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """What the processors show: identity, CPUID, and registers of every online CPU."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import Generation
@@ -25,8 +25,7 @@ MSR_NAMES = {
 _SNP_CAPABLE = frozenset(Generation) - {Generation.NAPLES, Generation.ROME}
 
 
-@dataclass(frozen=True, slots=True)
-class CpuIdentity:
+class CpuIdentity(NamedTuple):
     """From /proc/cpuinfo, the same in a pod; flags are the kernel's, filtered (§1.3)."""
 
     vendor: str
@@ -36,7 +35,7 @@ class CpuIdentity:
     name: str
     microcode: str
     flags: frozenset[str]
-    count: int
+    processors: int
 
     @property
     def is_amd(self) -> bool:
@@ -80,16 +79,16 @@ def _generation(family: int, model: int) -> Generation | None:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class CpuidRegs:
+class CpuidRegs(NamedTuple):
+    """One leaf, as the instruction returns it."""
+
     eax: int
     ebx: int
     ecx: int
     edx: int
 
 
-@dataclass(frozen=True, slots=True)
-class SevLeaf:
+class SevLeaf(NamedTuple):
     """CPUID 0x8000001F as the silicon and the BIOS show it, unfiltered by the kernel."""
 
     regs: CpuidRegs
@@ -112,8 +111,7 @@ class SevLeaf:
         return self.regs.ecx
 
 
-@dataclass(frozen=True, slots=True)
-class CpuValues:
+class CpuValues(NamedTuple):
     """One register over all online CPUs: which CPUs show which value, and which none."""
 
     by_value: Mapping[int, tuple[int, ...]]
@@ -142,8 +140,7 @@ class CpuValues:
         return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
 
 
-@dataclass(frozen=True, slots=True)
-class Cpus:
+class Cpus(NamedTuple):
     """All that is read of the processors."""
 
     identity: Seen[CpuIdentity]
@@ -163,8 +160,7 @@ _PAGE = 4096
 _RMP_ENTRY = 16  # bytes for each 4 KiB page
 
 
-@dataclass(frozen=True, slots=True)
-class Rmp:
+class Rmp(NamedTuple):
     """The reverse map table's registers and their arithmetic (snp-host.md §1.5).
 
     Addresses in bytes; `end` is the last byte, `cfg` 0 where the register does not exist.

@@ -1,6 +1,6 @@
 """Everything that one look at a host found."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.model.cpu import Cpus
 from nodeagent.model.host import Kernel, KernelLog, Psp
@@ -8,8 +8,7 @@ from nodeagent.model.pci import Devices, Iommu
 from nodeagent.model.seen import Seen, Unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where the facts come from. `simulated`: not this machine as it is now."""
 
     where: str
@@ -18,8 +17,9 @@ class Source:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
+    """One look: every topic, each input a value, absent, or unreadable."""
+
     source: Source
     boot_id: Seen[str]
     cpus: Cpus

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nodeagent.model.codes import Code
 from nodeagent.model.words import CcMode, Confidence, Level, Profile, Ready, Restart, Verdict, Who
 
 
-@dataclass(frozen=True, slots=True)
-class Remedy:
+class Remedy(NamedTuple):
     """What to do about a code: who, what, and what must happen before it counts."""
 
     who: Who
@@ -17,8 +17,7 @@ class Remedy:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One check's answer about one thing; what to do about it is the code's remedy."""
 
     verdict: Verdict
@@ -50,8 +49,7 @@ def skip(seen: str) -> Outcome:
     return Outcome(Verdict.SKIP, None, seen)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """An outcome with its name, its level, and what to do. `under`: the code it folds under."""
 
     check: str
@@ -70,16 +68,16 @@ class Finding:
         return self.outcome.code
 
 
-@dataclass(frozen=True, slots=True)
-class LevelVerdict:
+class LevelVerdict(NamedTuple):
+    """A level's answer in one line, and whether the profile requires it."""
+
     verdict: Verdict
     confidence: Confidence
     says: str
     required: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(NamedTuple):
     """Plain values for labels: capacity, never what moves by itself. None: not known."""
 
     cc_mode: str | None = None

@@ -1,22 +1,22 @@
 """What kernel, firmware and log show of a host."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.model.seen import Seen
 
 Version = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Uname:
+class Uname(NamedTuple):
+    """The kernel, as uname(2) names it."""
+
     release: str
     version: str
     machine: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(NamedTuple):
     """One line of this boot's kernel log that means something to us."""
 
     kind: str
@@ -24,8 +24,7 @@ class LogEvent:
     fields: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class KernelLog:
+class KernelLog(NamedTuple):
     """This boot's telling lines. Absence proves something only where the log is `whole`."""
 
     events: tuple[LogEvent, ...]
@@ -39,8 +38,7 @@ class KernelLog:
         return next((event for event in self.events if event.kind in kinds), None)
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleOption:
+class ModuleOption(NamedTuple):
     """One option set for a module, with the place that sets it."""
 
     module: str
@@ -50,8 +48,7 @@ class ModuleOption:
     line: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(NamedTuple):
     """`parameters` holds `module.name`; a module that is not loaded has none."""
 
     release: Seen[str]
@@ -90,8 +87,7 @@ def parse_version(release: str) -> Version | None:
     return int(major), int(digits)
 
 
-@dataclass(frozen=True, slots=True)
-class PspFailure:
+class PspFailure(NamedTuple):
     """The PSP's driver answered with an error. `firmware` None: the PSP was never asked."""
 
     errno: str
@@ -103,8 +99,7 @@ class PspFailure:
         return f"{self.errno}, firmware error {self.firmware:#x}"
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformStatus:
+class PlatformStatus(NamedTuple):
     """SEV_PLATFORM_STATUS (snp-host.md §4.2)."""
 
     api: Version
@@ -114,8 +109,7 @@ class PlatformStatus:
     guests: int
 
 
-@dataclass(frozen=True, slots=True)
-class SnpStatus:
+class SnpStatus(NamedTuple):
     """SNP_PLATFORM_STATUS (snp-host.md §4.2); TCB versions are raw, undecoded."""
 
     api: Version
@@ -132,15 +126,15 @@ class SnpStatus:
         return self.state == 1 and self.rmp_initialised
 
 
-@dataclass(frozen=True, slots=True)
-class NotAsked:
+class NotAsked(NamedTuple):
     """A question that would not have been safe, or not have meant anything (§0.3)."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Psp:
+class Psp(NamedTuple):
+    """What the security processor says of itself, and whether its device is there."""
+
     device: Seen[bool]
     platform: Seen[PlatformStatus | PspFailure]
     snp: Seen[SnpStatus | PspFailure | NotAsked]

@@ -1,7 +1,7 @@
 """PCI functions, IOMMU groups, and what a GPU showed of itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode
@@ -9,18 +9,18 @@ from nodeagent.model.words import CcMode
 NVIDIA = 0x10DE
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One line of sysfs `resource`: `index` is the number of its resourceN file."""
+class Bar(NamedTuple):
+    """One line of sysfs `resource`: `number` is that of its resourceN file."""
 
-    index: int
+    number: int
     start: int
     size: int
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class PciFunction:
+class PciFunction(NamedTuple):
+    """One PCI function as sysfs shows it. `group` is the IOMMU group's number."""
+
     bdf: str
     vendor: int
     device: int
@@ -53,15 +53,15 @@ class PciFunction:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class IommuGroup:
+class IommuGroup(NamedTuple):
+    """A group's default domain type and the functions in it."""
+
     number: int
     type: Seen[str]
     members: Seen[tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Iommu:
+class Iommu(NamedTuple):
     """`groups` is None where the kernel made no /sys/kernel/iommu_groups entries."""
 
     groups: Seen[Mapping[int, IommuGroup]]
@@ -69,8 +69,7 @@ class Iommu:
     """Every function that shares a group with a GPU or switch, by BDF."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """A process that has a GPU's device node open."""
 
     pid: int
@@ -81,30 +80,26 @@ class Holder:
         return f"{self.command} (pid {self.pid}, {self.node})"
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """The last mode of this boot that a register proved, and when (RFC 3339)."""
 
     mode: CcMode
     at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Asleep:
+class Asleep(NamedTuple):
     """Not in D0, or its memory decode is off: what BAR0 reads then is not believed."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A process has it open: it is left alone."""
 
     by: tuple[Holder, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GpuStatus:
+class GpuStatus(NamedTuple):
     """Registers of one device as loaded from BAR0, one aligned load each.
 
     `boot0` PMC_BOOT_0, `boot` FSP boot complete (0xFF when done), `mode` the CC or PPCIe
@@ -120,8 +115,7 @@ class GpuStatus:
 Status = GpuStatus | Asleep | Held | Unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
+class Chip(NamedTuple):
     """What the device id says (gpu-cc.md §4); `family` picks the registers."""
 
     name: str
@@ -130,8 +124,7 @@ class Chip:
     c2c: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
+class Gpu(NamedTuple):
     """A GPU, or an NVSwitch, with everything that decides whether it may be used."""
 
     pci: PciFunction
@@ -146,8 +139,7 @@ class Gpu:
         return self.pci.bdf
 
 
-@dataclass(frozen=True, slots=True)
-class Devices:
+class Devices(NamedTuple):
     """`functions`: every NVIDIA function, bridges and audio included."""
 
     gpus: tuple[Gpu, ...]

@@ -3,7 +3,7 @@
 Offsets from gpu-cc.md §5.1; each is one aligned 32-bit load from BAR0.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nodeagent.model.pci import GpuStatus
 from nodeagent.model.seen import Unreadable
@@ -12,8 +12,7 @@ from nodeagent.seams import Registers
 PMC_BOOT_0 = 0x0
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """Where a family keeps its mode, boot progress and recovery flag.
 
     `recovered_by` names the values of the low byte that are normal (Blackwell); None where
