@@ -6,7 +6,7 @@ from typing import NamedTuple
 from nodeagent.checks.answer import printable
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
-from nodeagent.model.findings import Outcome, bad, ok, skip, unknown
+from nodeagent.model.findings import Outcome, bad, ok, unknown
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import CcMode
@@ -115,7 +115,7 @@ def _gone(device: Gpu, boot0: int) -> Outcome:
     seen = f"BOOT_0 reads {boot0:#010x}"
     if isinstance(device.holders, tuple):
         return bad(Code.GPU_GONE, f"{seen}, though it is awake and nobody has it open")
-    return unknown(Code.GPU_IN_USE, f"{seen}, and who has it open cannot be told")
+    return unknown(Code.NO_ACCESS, f"{seen}, and who has it open cannot be told")
 
 
 def _mode(value: int, family: str) -> Mode | Outcome:
@@ -151,7 +151,7 @@ def judge_modes(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
     if isinstance(devices, Unreadable):
         return (unknown(Code.NO_ACCESS, f"PCI devices cannot be read: {devices}"),)
     if not devices.gpus:
-        return (skip("no GPU"),)
+        return (bad(Code.NO_GPU, "no NVIDIA GPU on the PCI bus", where="/sys/bus/pci/devices"),)
     lockdown = facts.kernel.lockdown if isinstance(facts.kernel.lockdown, str) else ""
     gpus = modes(devices.gpus, lockdown)
     switches = modes(devices.switches, lockdown)

@@ -55,7 +55,6 @@ def _plain(judge: Callable[[Facts], tuple[Outcome, ...]]) -> _Judge:
 
 _P = Level.PASSTHROUGH
 CHECKS: tuple[Check, ...] = (
-    Check("gpu.present", _P, "a GPU", _plain(passthrough.present)),
     Check("iommu.groups", _P, "IOMMU groups", _plain(passthrough.groups)),
     Check("iommu.translation", _P, "domain type DMA", _plain(passthrough.translation)),
     Check("iommu.isolation", _P, "each GPU alone in its group", _plain(passthrough.isolation)),

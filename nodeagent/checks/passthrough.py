@@ -3,7 +3,7 @@
 from nodeagent.checks.answer import printable
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
-from nodeagent.model.findings import Outcome, bad, ok, skip, unknown, warn
+from nodeagent.model.findings import Outcome, bad, ok, unknown, warn
 from nodeagent.model.pci import Gpu, IommuGroup, PciFunction
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import CcMode
@@ -11,21 +11,10 @@ from nodeagent.model.words import CcMode
 _GROUPS = "/sys/kernel/iommu_groups"
 _BRIDGE = 0x0604
 _IS_64_BIT = 0x100000  # IORESOURCE_MEM_64
-_NO_GPU = skip("no GPU")
 
 
 def gpus(facts: Facts) -> tuple[Gpu, ...]:
     return () if isinstance(facts.devices, Unreadable) else facts.devices.gpus
-
-
-def present(facts: Facts) -> tuple[Outcome, ...]:
-    devices = facts.devices
-    if isinstance(devices, Unreadable):
-        return (unknown(Code.NO_ACCESS, f"PCI devices cannot be read: {devices}"),)
-    if not devices.gpus:
-        return (bad(Code.NO_GPU, "no NVIDIA GPU on the PCI bus", where="/sys/bus/pci/devices"),)
-    names = sorted({(gpu.chip.product or gpu.chip.name) for gpu in devices.gpus if gpu.chip})
-    return (ok(f"{len(devices.gpus)} × {', '.join(names) or 'unknown chip'}"),)
 
 
 def groups(facts: Facts) -> tuple[Outcome, ...]:

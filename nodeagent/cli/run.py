@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from nodeagent.model.facts import Facts
     from nodeagent.model.pci import Sighting
     from nodeagent.model.words import CcMode
-    from nodeagent.seams import Machine
 
 RUN_DIR = "/run/nodeagent"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -116,15 +115,17 @@ def command(  # noqa: PLR0913 - one for each option
         publish_simulated=publish_simulated,
         prefix=prefix,
     )
+    with chosen.open() as machine:  # a host that cannot be opened at all is said at once
+        simulated = machine.source.simulated
+    # What a simulated machine showed must never be taken for a sighting of this one.
+    memory = Memory(None if simulated else run_dir, settings.boot_id)
     client = NodeClient(kubeconfig or None, condition_type=condition_type(prefix))
-    with chosen.open() as machine, contextlib.closing(client):
-        # What a simulated machine showed must never be taken for a sighting of this one.
-        kept_in = None if machine.source.simulated else run_dir
+    with contextlib.closing(client):
         cycle = Cycle(
             settings,
-            look=_looker(machine, chosen, settings.boot_id),
+            look=_looker(chosen, settings.boot_id),
             server=ApiServer(client, prefix=prefix),
-            memory=Memory(kept_in, settings.boot_id),
+            memory=memory,
         )
         if once:
             return _once(cycle)
@@ -153,14 +154,16 @@ def _once(cycle: Cycle) -> int:
     return done.ready.exit_code
 
 
-def _looker(machine: Machine, chosen: Chosen, boot_id: str) -> Looker:
+def _looker(chosen: Chosen, boot_id: str) -> Looker:
+    """Opens the host anew for each look: what is mounted or captured there may be replaced."""
     from nodeagent.agent.cycle import Look  # noqa: PLC0415
     from nodeagent.cli import looking  # noqa: PLC0415
 
     def look(want: CcMode | None, remembered: Mapping[str, Sighting]) -> Look:
-        facts, judgement = looking.look(
-            machine, profile=chosen.profile, want=want, remembered=remembered
-        )
+        with chosen.open() as machine:
+            facts, judgement = looking.look(
+                machine, profile=chosen.profile, want=want, remembered=remembered
+            )
         return Look(judgement, facts.source.simulated, boot_id, _held(facts))
 
     return look
