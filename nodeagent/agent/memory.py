@@ -84,7 +84,7 @@ def _load(folder: str, boot_id: str) -> dict[str, Sighting]:
     try:
         with open(os.path.join(folder, FILE), "rb") as file:
             told: object = json.loads(file.read(_LIMIT))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.debug("no earlier sightings: %s", error)
         return {}
     return _sightings(told, boot_id)
@@ -99,7 +99,7 @@ def _sightings(told: object, boot_id: str) -> dict[str, Sighting]:
     found = {}
     for bdf, raw in gpus.items():
         mode, at = (raw.get("mode"), raw.get("at")) if isinstance(raw, dict) else (None, None)
-        if mode in set(CcMode) and isinstance(at, str):
+        if mode in tuple(CcMode) and isinstance(at, str):
             found[bdf] = Sighting(CcMode(mode), at)
     return found
 

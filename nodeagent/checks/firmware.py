@@ -92,11 +92,11 @@ def offlining_options(facts: Facts) -> tuple[str, ...]:
 
 
 def alone(facts: Facts) -> Answer:
-    """Row 21. 0x1 and nothing else: the boot loader is too old for the loaded firmware."""
+    """Row 21. 0x1 with no later row's error: it follows any other failure of INIT by itself."""
     errors = init_errors(facts)
     if isinstance(errors, Gap):
         return errors
-    if set(errors) != {0x1}:
+    if 0x1 not in errors or set(errors) - {0x1, 0x3, 0x13}:
         return Miss()
     return Hit(f"the kernel says: {errors[0x1]}", "kernel log")
 

@@ -183,7 +183,7 @@ def _asid_leaf(facts: Facts) -> Answer:
     leaf = facts.cpus.sev_leaf
     if not isinstance(leaf, SevLeaf):
         return gap("CPUID 0x8000001f", leaf, absent="the cpuid module is not loaded")
-    if leaf.snp and leaf.min_sev_asid == 1:
+    if leaf.min_sev_asid == 1:
         return Hit("CPUID 0x8000001f EDX is 1: every ASID goes to SEV without ES", "CPUID")
     return Miss(f"ASIDs 1-{max(leaf.min_sev_asid - 1, 0)} for SEV-ES and SNP guests")
 

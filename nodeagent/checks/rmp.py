@@ -3,23 +3,23 @@
 from nodeagent.checks.answer import Answer, Gap, Hit, Miss, any_heard, gap, logged
 from nodeagent.model.cpu import RMP_BASE, RMP_CFG, RMP_END, CpuIdentity, CpuValues, Rmp
 from nodeagent.model.facts import Facts
+from nodeagent.model.seen import Seen
 
 _WHERE = "MSR 0xc0010132, 0xc0010133"
 
 
 def registers(facts: Facts) -> Rmp | Gap:
-    """The RMP registers, if every CPU shows the same; RMP_CFG is 0 where it faults."""
-    values = []
-    for index in (RMP_BASE, RMP_END):
-        found = facts.cpus.msr(index)
+    """The RMP registers as most CPUs show them; RMP_CFG is 0 where it faults."""
+    base, end = facts.cpus.msr(RMP_BASE), facts.cpus.msr(RMP_END)
+    for index, found in ((RMP_BASE, base), (RMP_END, end)):
         if not isinstance(found, CpuValues):
             return gap(f"MSR {index:#x}", found, absent="the msr module is not loaded")
-        if found.one is None:
-            return gap(f"MSR {index:#x}", None, absent="differs between CPUs")
-        values.append(found.one)
     cfg = facts.cpus.msr(RMP_CFG)
-    base, end = values
-    return Rmp(base, end, (cfg.one or 0) if isinstance(cfg, CpuValues) else 0)
+    return Rmp(_most(base), _most(end), _most(cfg))
+
+
+def _most(values: Seen[CpuValues]) -> int:
+    return (values.most or 0) if isinstance(values, CpuValues) else 0
 
 
 def not_reserved(facts: Facts) -> Answer:
@@ -76,9 +76,9 @@ def _coverage(facts: Facts) -> Answer:
     if not isinstance(top, int):
         return gap("/proc/zoneinfo", top)
     needed = rmp.needed(top)
-    if rmp.end and rmp.base <= rmp.end and rmp.size < needed:
+    if rmp.size < needed:
         return Hit(
-            f"the RMP has {rmp.size:#x} bytes and needs {needed:#x} to cover {_gib(top)} of memory",
+            f"the RMP has {max(rmp.size, 0):#x} bytes and needs {needed:#x} to cover {_gib(top)} of memory",
             _WHERE,
         )
     return Miss(f"{rmp.size:#x} bytes cover all {_gib(top)} ({needed:#x} needed)")

@@ -70,8 +70,6 @@ def too_old(facts: Facts) -> Answer:
     cpu = identity(facts)
     if isinstance(cpu, Gap):
         return cpu
-    if not cpu.is_amd:
-        return Miss()
     where = f"family {cpu.family:#x} model {cpu.model:#x}"
     if cpu.can_snp:
         return Miss(f"{cpu.generation}, {where}")

@@ -82,7 +82,7 @@ ROWS: tuple[Row, ...] = (
     Row("26", Code.SNP_STATE_LOST, "snp.state", firmware.state_lost),
 )
 
-_BEFORE_KERNEL = frozenset({"4", "5", "6", "7", "8", "9", "10", "11", "12", "13"})
+BEFORE_KERNEL = frozenset({"4", "5", "6", "7", "8", "9", "10", "11", "12", "13"})
 
 
 class Answered(NamedTuple):
@@ -104,7 +104,7 @@ def answers(facts: Facts, rows: tuple[Row, ...] = ROWS) -> tuple[Answered, ...]:
         (
             each.answer
             for each in answered
-            if each.row.number in _BEFORE_KERNEL and not isinstance(each.answer, Miss)
+            if each.row.number in BEFORE_KERNEL and not isinstance(each.answer, Miss)
         ),
         None,
     )

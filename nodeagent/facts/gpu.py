@@ -90,7 +90,11 @@ def _vfio_nodes(files: Files, function: PciFunction) -> Seen[tuple[str, ...]]:
     if function.driver is None or isinstance(function.driver, Unreadable):
         return tuple(nodes)
     own = files.names(f"{pci.DEVICES}/{function.bdf}/vfio-dev") if "vfio" in function.driver else ()
-    nodes += [f"/dev/vfio/devices/{name}" for name in own or ()] if isinstance(own, tuple) else []
+    nodes += (
+        [f"/dev/vfio/devices/{name}" for name in sorted(own or ())]
+        if isinstance(own, tuple)
+        else []
+    )
     return tuple(nodes)
 
 

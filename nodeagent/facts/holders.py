@@ -16,8 +16,8 @@ def read(files: Files) -> Seen[Mapping[str, tuple[Holder, ...]]]:
     names = files.names("/proc")
     if not isinstance(names, tuple):
         return names
-    pids = [name for name in names if name.isdecimal()]
-    if not pids:
+    pids = sorted((name for name in names if name.isdecimal()), key=int)
+    if not pids:  # a /proc that hides even ourselves
         return Unreadable("/proc", "shows no process")
     found: dict[str, list[Holder]] = {}
     gap: Unreadable | None = None

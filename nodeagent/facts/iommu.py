@@ -35,7 +35,10 @@ def _groups(files: Files, functions: Iterable[PciFunction]) -> Seen[Mapping[int,
 
 def _group(files: Files, group: int) -> IommuGroup:
     folder = f"{_GROUPS}/{group}"
-    return IommuGroup(group, files.read(f"{folder}/type", 64), files.names(f"{folder}/devices"))
+    members = files.names(f"{folder}/devices")
+    if isinstance(members, tuple):
+        members = tuple(sorted(members, key=pci.address))
+    return IommuGroup(group, files.read(f"{folder}/type", 64), members)
 
 
 def _foreign(

@@ -129,7 +129,9 @@ def _options(files: Files) -> Seen[tuple[ModuleOption, ...]]:
         if isinstance(names, Unreadable):
             gap = gap or names
             continue
-        for name in [name for name in names or () if name.endswith(".conf")][:_MAX_CONF_FILES]:
+        for name in sorted(name for name in names or () if name.endswith(".conf"))[
+            :_MAX_CONF_FILES
+        ]:
             path = f"{folder}/{name}"
             text = files.read(path)
             if isinstance(text, str) and name not in found:

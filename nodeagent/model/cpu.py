@@ -123,6 +123,13 @@ class CpuValues(NamedTuple):
         return next(iter(self.by_value)) if len(self.by_value) == 1 else None
 
     @property
+    def most(self) -> int | None:
+        """What most CPUs show; they differ only on a machine that is broken anyway."""
+        if not self.by_value:
+            return None
+        return max(self.by_value, key=lambda value: (len(self.by_value[value]), value))
+
+    @property
     def all_set_bits(self) -> int | None:
         """The bits that are set on every CPU that was read."""
         if not self.by_value:

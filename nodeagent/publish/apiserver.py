@@ -138,7 +138,7 @@ def reported(node: NodeView, prefix: str) -> dict[str, object]:
     """The report on the Node; empty if there is none that we could have written."""
     try:
         report = json.loads(node.annotations.get(words.report_key(prefix), ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     known = isinstance(report, dict) and report.get("version") == words.REPORT_VERSION
     return report if known else {}
@@ -157,7 +157,7 @@ def proven(node: NodeView, boot_id: str, prefix: str = words.PREFIX) -> dict[str
         return {}
     if report.get("boot_id") != boot_id or report.get("simulated"):
         return {}
-    known = {mode.value for mode in CcMode}
+    known = tuple(CcMode)  # no set: what was read back need not be hashable
     return {str(bdf): Sighting(CcMode(mode), at) for bdf, mode in modes.items() if mode in known}
 
 

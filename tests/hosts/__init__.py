@@ -1,0 +1,1 @@
+"""Hosts as plain files: what nodeagent reads, one directory for each machine."""

@@ -1,0 +1,178 @@
+"""What nodeagent must say about each host under the profile snp-gpu: one row a host.
+
+Judged from the specs alone, never from what the code answers. Exit codes: 0 ready, 1 not ready,
+4 cannot tell. `root` is the one code that the report leads with.
+"""
+
+from dataclasses import dataclass
+
+READY = "capable=pass enabled=pass passthrough=pass gpu=pass compliant=skip runtime=skip"
+NO_SNP = READY.replace("enabled=pass", "enabled=fail")
+SNP_UNKNOWN = READY.replace("enabled=pass", "enabled=unknown")
+NO_IOMMU = NO_SNP.replace("passthrough=pass", "passthrough=fail")
+NO_WAY_IN = READY.replace("passthrough=pass", "passthrough=fail")
+GPU_FAILS = READY.replace("gpu=pass", "gpu=fail")
+GPU_UNKNOWN = READY.replace("gpu=pass", "gpu=unknown")
+INCAPABLE = "capable=fail enabled=skip passthrough=skip gpu=skip compliant=skip runtime=skip"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    exit: int
+    root: str | None
+    levels: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`inspector` is what an unprivileged pod must say where that is something else."""
+
+    name: str
+    exit: int
+    root: str | None
+    levels: str
+    cause: str | None = None
+    inspector: View | None = None
+
+    def unprivileged(self) -> View:
+        return self.inspector or View(self.exit, self.root, self.levels)
+
+
+# Without MSRs, log and PSP a fault in `enabled` is placed by the cpuinfo flag alone, or not seen.
+SEES_READY = View(0, None, READY)
+FIRMWARE_SIDE = View(1, "SNP_OFF_FIRMWARE_SIDE", NO_SNP)
+KERNEL_SIDE = View(1, "SNP_OFF_KERNEL_SIDE", NO_SNP)
+CANNOT_TELL = View(4, "SNP_UNPROVEN", SNP_UNKNOWN)
+# Who holds a GPU is not shown to it; of a held one the capture has no registers.
+CANNOT_SEE_GPU = View(4, "NO_ACCESS", GPU_UNKNOWN)
+
+TABLE: tuple[Expect, ...] = (
+    Expect("genoa-ready", 0, None, READY),
+    Expect("genoa-ready-6.11", 0, None, READY, inspector=CANNOT_TELL),
+    Expect("genoa-ready-6.18", 0, None, READY),
+    Expect("genoa-ready-7.1", 0, None, READY),
+    Expect("genoa-ready-7.2", 0, None, READY),
+    Expect("turin-ready", 0, None, READY),
+    Expect("genoa-no-privileges", 0, None, READY),
+    Expect("genoa-no-privileges-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN),
+    # Not capable, so nothing else is blamed.
+    Expect("dev-machine", 1, "RUNNING_IN_VM", INCAPABLE),
+    Expect("genoa-in-vm", 1, "RUNNING_IN_VM", INCAPABLE),
+    Expect("intel", 1, "NOT_AMD", INCAPABLE),
+    Expect("rome", 1, "CPU_TOO_OLD", INCAPABLE),
+    # Not enabled, and the BIOS is to change.
+    Expect("genoa-odd-cpu", 1, "CPU_INCONSISTENT", NO_SNP, inspector=SEES_READY),
+    Expect("genoa-smee-off", 1, "BIOS_SMEE_OFF", NO_SNP),
+    Expect(
+        "genoa-smm-unlocked",
+        1,
+        "BIOS_SMM_UNLOCKED",
+        NO_SNP,
+        # HWCR is hidden, and a missing `sev` flag is SMEE unless HWCR says otherwise (row 4).
+        inspector=View(1, "BIOS_SMEE_OFF", NO_SNP),
+    ),
+    Expect("genoa-bios-incomplete", 1, "BIOS_SNP_INCOMPLETE", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("genoa-snp-hidden", 1, "BIOS_SNP_HIDDEN", NO_SNP, inspector=FIRMWARE_SIDE),
+    Expect("genoa-rmp-not-reserved", 1, "BIOS_RMP_NOT_RESERVED", NO_SNP, inspector=FIRMWARE_SIDE),
+    Expect("genoa-rmp-invalid", 1, "BIOS_RMP_INVALID", NO_SNP, inspector=FIRMWARE_SIDE),
+    Expect("genoa-rmp-too-small", 1, "BIOS_RMP_TOO_SMALL", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("turin-rmp-segment-bad", 1, "BIOS_RMP_SEGMENT_BAD", NO_SNP, inspector=FIRMWARE_SIDE),
+    Expect(
+        "genoa-iommu-off",
+        1,
+        "BIOS_IOMMU_OFF",
+        NO_IOMMU,
+        # Row 14 needs a log without AMD-Vi; empty groups alone may have another reason.
+        inspector=View(1, "SNP_OFF_KERNEL_SIDE", NO_IOMMU),
+    ),
+    Expect("genoa-iommu-snp-off", 1, "BIOS_IOMMU_SNP_OFF", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("genoa-no-es-asids", 1, "BIOS_NO_ES_ASIDS", NO_SNP),
+    # Not enabled, kernel side; its command line and modprobe.d can be read without privilege.
+    Expect("genoa-iommu-pt", 1, "IOMMU_PASSTHROUGH_OR_OFF", NO_SNP),
+    Expect("genoa-iommu-v2", 1, "IOMMU_V2_PGTABLE", NO_SNP),
+    Expect("genoa-rmp-init-failed", 1, "RMP_INIT_FAILED", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("genoa-kvm-amd-missing", 1, "KVM_AMD_NOT_LOADED", NO_SNP),
+    Expect("genoa-kvm-amd-missing-7.1", 1, "KVM_AMD_NOT_LOADED", NO_SNP),
+    Expect("genoa-kernel-6.8", 1, "KERNEL_NO_SNP_HOST", NO_SNP),
+    Expect("genoa-module-option", 1, "KVM_PARAM_DISABLED", NO_SNP),
+    Expect("genoa-kernel-silent", 1, "KERNEL_SNP_NOT_ENABLED", NO_SNP, inspector=KERNEL_SIDE),
+    # Not enabled, and the PSP or its firmware refuses.
+    Expect("genoa-psp-timed-out", 1, "PSP_DEAD", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("genoa-psp-silent", 1, "PSP_DEAD", NO_SNP, inspector=SEES_READY),
+    Expect(
+        "genoa-nosmt",
+        1,
+        "SNP_INIT_INVALID_CONFIG",
+        NO_SNP,
+        cause="CPUS_OFFLINE",
+        inspector=KERNEL_SIDE,
+    ),
+    Expect(
+        "genoa-nosmt-6.11",
+        1,
+        "SNP_INIT_INVALID_CONFIG",
+        NO_SNP,
+        cause="CPUS_OFFLINE",
+        inspector=CANNOT_TELL,
+    ),
+    Expect(
+        "genoa-nosmt-7.2",
+        1,
+        "SNP_INIT_INVALID_CONFIG",
+        NO_SNP,
+        cause="CPUS_OFFLINE",
+        inspector=KERNEL_SIDE,
+    ),
+    Expect(
+        "genoa-legacy-boot",
+        1,
+        "SNP_INIT_INVALID_CONFIG",
+        NO_SNP,
+        cause="LEGACY_BOOT",
+        inspector=KERNEL_SIDE,
+    ),
+    Expect("genoa-sev-init-failed", 1, "SNP_INIT_FAILED", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("genoa-wbinvd", 1, "SNP_INIT_WBINVD", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("genoa-rmp-init-refused", 1, "SNP_INIT_FAILED", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("genoa-firmware-1.49", 1, "SEV_FW_TOO_OLD", NO_SNP, inspector=KERNEL_SIDE),
+    Expect("genoa-firmware-1.49-6.11", 1, "SEV_FW_TOO_OLD", NO_SNP, inspector=CANNOT_TELL),
+    Expect(
+        "genoa-kvm-snp-disabled",
+        1,
+        "KVM_SNP_DISABLED_AFTER_INIT",
+        NO_SNP,
+        inspector=KERNEL_SIDE,
+    ),
+    Expect("genoa-state-lost", 1, "SNP_STATE_LOST", NO_SNP, inspector=SEES_READY),
+    # A GPU could not be handed over.
+    Expect("genoa-gpu-on-nvidia", 1, "GPU_NOT_VFIO", NO_WAY_IN),
+    Expect("genoa-gpu-on-nouveau", 1, "GPU_NOT_VFIO", NO_WAY_IN),
+    Expect("genoa-gpu-shares-group", 1, "IOMMU_GROUP_SHARED", NO_WAY_IN),
+    Expect("genoa-gpu-bar-unassigned", 1, "BAR_UNASSIGNED", NO_WAY_IN),
+    # The GPU is not as wanted, or cannot be asked.
+    Expect("genoa-no-gpu", 1, "NO_GPU", GPU_FAILS),
+    Expect("genoa-two-gpus", 0, None, READY),
+    Expect("genoa-two-gpus-mixed", 1, "GPU_MODE_MIXED", GPU_FAILS),
+    Expect("genoa-gpu-off", 1, "GPU_MODE_OFF", GPU_FAILS),
+    Expect("genoa-gpu-devtools", 1, "GPU_MODE_DEVTOOLS", GPU_FAILS),
+    Expect("genoa-gpu-invalid", 1, "GPU_MODE_INVALID", GPU_FAILS),
+    Expect("genoa-gpu-held", 4, "GPU_IN_USE", GPU_UNKNOWN, inspector=CANNOT_SEE_GPU),
+    Expect("genoa-gpu-held-group", 4, "GPU_IN_USE", GPU_UNKNOWN, inspector=CANNOT_SEE_GPU),
+    Expect("genoa-gpu-held-seen", 0, None, READY, inspector=CANNOT_SEE_GPU),
+    Expect(
+        "genoa-gpu-held-seen-last-boot",
+        4,
+        "GPU_IN_USE",
+        GPU_UNKNOWN,
+        inspector=CANNOT_SEE_GPU,
+    ),
+    Expect("genoa-gpu-d3hot", 4, "GPU_ASLEEP", GPU_UNKNOWN),
+    Expect("genoa-gpu-d3cold", 4, "GPU_ASLEEP", GPU_UNKNOWN),
+    Expect("genoa-gpu-decode-off", 4, "GPU_ASLEEP", GPU_UNKNOWN),
+    # A held GPU is never called gone, and the inspector cannot see that nobody holds it.
+    Expect("genoa-gpu-gone", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
+    Expect("genoa-gpu-off-the-bus", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
+    Expect("genoa-gpu-security-fault", 1, "GPU_SECURITY_FAULT", GPU_FAILS),
+    Expect("genoa-gpu-boot-incomplete", 1, "GPU_BOOT_INCOMPLETE", GPU_FAILS),
+    Expect("genoa-gpu-recovery", 1, "GPU_RECOVERY", GPU_FAILS),
+)

@@ -1,0 +1,164 @@
+"""What can be the matter with a GPU, on a host whose CPU side is ready."""
+
+import json
+
+from tests.hosts import pci
+from tests.hosts.base import NIC
+from tests.hosts.draft import BOOT_ID, GPU, Delta, Draft
+
+SECOND = "0000:81:00.0"
+ALL_ONES = 0xFFFFFFFF
+COMMAND = 0x04
+PMCSR = pci.PM_CAP + 4
+
+
+def mode(word: int, bdf: str = GPU) -> Delta:
+    return lambda draft: pci.registers(draft, bdf, mode=word)
+
+
+def second_gpu(draft: Draft) -> None:
+    parent = pci.plug_port(draft, "0000:80:01.1", bus=0x81, group=70)
+    pci.plug_h100(draft, SECOND, parent, group=71, vfio=1, offset=0x4000000000)
+
+
+def no_gpu(draft: Draft) -> None:
+    pci.leave_group(draft, GPU, 41)
+    pci.unplug(draft, GPU)
+    draft.remove("/dev/vfio/41")
+    draft.remove("/dev/vfio/devices")
+    draft.unsay("0000:41:00.0")
+
+
+# Drivers, groups, BARs
+
+
+def on_driver(name: str) -> Delta:
+    """A host driver got the GPU before vfio-pci did."""
+
+    def delta(draft: Draft) -> None:
+        pci.unbind(draft, GPU)
+        pci.bind(draft, GPU, name)
+        for path in (f"{pci.home(draft, GPU)}/vfio-dev", "/dev/vfio/41", "/dev/vfio/devices"):
+            draft.remove(path)
+        draft.remove("/etc/modprobe.d/vfio.conf")
+        draft.put(f"/sys/module/{name}/initstate", "live")
+        modules = draft.text("/proc/modules") or ""
+        draft.put("/proc/modules", f"{name} 6782976 0 - Live 0x0000000000000000\n{modules}")
+        draft.unsay("vfio_pci: add")
+
+    return delta
+
+
+def nouveau_allowed(draft: Draft) -> None:
+    draft.cmdline.remove("modprobe.blacklist=nouveau")
+    on_driver("nouveau")(draft)
+
+
+def shares_group(draft: Draft) -> None:
+    """Without ACS redirection on the ports, GPU and NIC could reach each other."""
+    for bdf, group in (("0000:40:01.1", 40), ("0000:40:03.1", 42), (NIC, 43)):
+        pci.leave_group(draft, bdf, group)
+        pci.join_group(draft, bdf, 41)
+    for bdf in ("0000:40:01.1", "0000:40:03.1"):
+        pci.poke(draft, bdf, 0x106, bytes(2))
+
+
+def bar_unassigned(draft: Draft) -> None:
+    """No room above 4G for the 128 GiB BAR: it keeps its type bits and no address."""
+    kept = tuple(bar for bar in pci.GPU_BARS if bar.index != 2)
+    draft.put(f"{pci.home(draft, GPU)}/resource", pci.resource(kept))
+    pci.poke(draft, GPU, 0x10 + 4 * 2, (0xC).to_bytes(8, "little"))
+
+
+# Held
+
+
+def held(draft: Draft, *, node: str = "/dev/vfio/devices/vfio0") -> None:
+    """A VM has it. Whoever took this capture did not read registers behind its back."""
+    words = ("qemu-system-x86_64", "-machine", "q35", "-device", f"vfio-pci,host={GPU}")
+    draft.put("/proc/4242/comm", "qemu-system-x86")
+    draft.put("/proc/4242/cmdline", b"".join(word.encode() + b"\0" for word in words))
+    stat = "4242 (qemu-system-x86) S 1 4242 4242 0 -1 4194560 9000 0 0 0 1 1 0 0 20 0 9 0 81234"
+    draft.put("/proc/4242/stat", stat)
+    draft.link("/proc/4242/fd/0", "/dev/null")
+    draft.link("/proc/4242/fd/31", node)
+    pci.poke(draft, GPU, COMMAND, bytes((0x06, 0x04)))
+    del draft.gpu[GPU]
+
+
+def held_by_group(draft: Draft) -> None:
+    """The older way in: the group's node, not the device's."""
+    held(draft, node="/dev/vfio/41")
+
+
+def seen_before(draft: Draft) -> None:
+    """An earlier look of this boot, before the VM took it, proved the mode."""
+    held(draft)
+    seen = {"mode": "on", "at": "2026-11-20T08:12:00Z"}
+    memory = {"version": 1, "boot_id": BOOT_ID, "gpus": {GPU: seen}}
+    draft.put("/run/nodeagent/seen.json", json.dumps(memory))
+
+
+def seen_last_boot(draft: Draft) -> None:
+    """What an earlier boot saw proves nothing: a reboot may have applied another mode."""
+    seen_before(draft)
+    memory = draft.text("/run/nodeagent/seen.json") or ""
+    other = "11111111-2222-4333-8444-555555555555"
+    draft.put("/run/nodeagent/seen.json", memory.replace(BOOT_ID, other))
+
+
+# Asleep
+
+
+def asleep_d3hot(draft: Draft) -> None:
+    """Configuration space still answers; BAR0 reads 0, which is no mode and no recovery."""
+    _suspend(draft, "D3hot")
+    pci.poke(draft, GPU, PMCSR, bytes((0x03,)))
+    pci.reads_as(draft, 0)
+
+
+def asleep_d3cold(draft: Draft) -> None:
+    """No power: everything reads as ones, as it would from a device that is gone."""
+    _suspend(draft, "D3cold")
+    pci.poke(draft, GPU, 0, b"\xff" * 4096)
+    pci.reads_as(draft, ALL_ONES)
+
+
+def _suspend(draft: Draft, state: str) -> None:
+    path = pci.home(draft, GPU)
+    draft.put(f"{path}/power_state", state)
+    draft.put(f"{path}/power/runtime_status", "suspended")
+    draft.param("vfio_pci", "disable_idle_d3", "N")
+    draft.put("/etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:2331")
+
+
+def decode_off(draft: Draft) -> None:
+    """Powered, but its command register lets no memory access through."""
+    pci.poke(draft, GPU, COMMAND, bytes(2))
+    pci.reads_as(draft, ALL_ONES)
+
+
+# Broken
+
+
+def gone(draft: Draft) -> None:
+    pci.reads_as(draft, ALL_ONES)
+
+
+def off_the_bus(draft: Draft) -> None:
+    """The link is down: not even configuration space answers."""
+    pci.poke(draft, GPU, 0, b"\xff" * 4096)
+    pci.reads_as(draft, ALL_ONES)
+
+
+def security_fault(draft: Draft) -> None:
+    pci.poke(draft, GPU, pci.SECURITY_FAULT, bytes((0x01, 0x00, 0x00, 0x00)))
+    pci.reads_as(draft, 0xBADF0200)
+
+
+def boot_incomplete(draft: Draft) -> None:
+    pci.registers(draft, boot=0, mode=0)
+
+
+def recovery(draft: Draft) -> None:
+    pci.registers(draft, boot_0=0, boot=0, mode=0, flags=1 << 30)

@@ -1,0 +1,235 @@
+"""PCI devices as sysfs shows them: attributes, links, and configuration space."""
+
+import struct
+from dataclasses import dataclass
+
+from tests.hosts.draft import GPU, Draft
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+NVIDIA = 0x10DE
+AMD = 0x1022
+
+PM_CAP = 0x60  # a GPU's power management capability; the state is in the word 4 bytes on
+SECURITY_FAULT = 0x2B4  # VSEC at 0x2A4, + 0x10: gpu-cc.md §5.5
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    index: int
+    start: int
+    size: int
+    flags: int = 0x14220C  # memory, 64 bit, prefetchable
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    bdf: str
+    parent: str  # the path under /sys/devices that holds it: "pci0000:40/0000:40:01.1"
+    vendor: int
+    device: int
+    kind: int
+    subsystem: tuple[int, int] = (0, 0)
+    revision: int = 0
+    bars: tuple[Bar, ...] = ()
+    driver: str | None = None
+    group: int | None = None
+
+
+GPU_BARS = (
+    Bar(0, 0x28042000000, 16 * MIB),
+    Bar(2, 0x26000000000, 128 * GIB),
+    Bar(4, 0x28040000000, 32 * MIB),
+)
+
+
+def home(draft: Draft, bdf: str) -> str:
+    """The device's own directory, behind the link in /sys/bus/pci/devices."""
+    target = draft.links[f"/sys/bus/pci/devices/{bdf}"]
+    return "/sys/" + target.removeprefix("../../../")
+
+
+def plug(draft: Draft, dev: Device, *, config: bytes) -> None:
+    path = f"/sys/devices/{dev.parent}/{dev.bdf}"
+    draft.link(f"/sys/bus/pci/devices/{dev.bdf}", path)
+    draft.put(f"{path}/vendor", f"{dev.vendor:#06x}")
+    draft.put(f"{path}/device", f"{dev.device:#06x}")
+    draft.put(f"{path}/class", f"{dev.kind:#08x}")
+    draft.put(f"{path}/config", config)
+    if dev.group is not None:
+        join_group(draft, dev.bdf, dev.group)
+    if dev.driver is not None:
+        bind(draft, dev.bdf, dev.driver)
+
+
+def detail(draft: Draft, dev: Device) -> None:
+    """What only the devices that matter here carry: every file counts 70 times."""
+    path = home(draft, dev.bdf)
+    draft.put(f"{path}/subsystem_vendor", f"{dev.subsystem[0]:#06x}")
+    draft.put(f"{path}/subsystem_device", f"{dev.subsystem[1]:#06x}")
+    draft.put(f"{path}/revision", f"{dev.revision:#04x}")
+    draft.put(f"{path}/resource", resource(dev.bars))
+    draft.put(f"{path}/numa_node", "0")
+    draft.put(f"{path}/power_state", "D0")
+
+
+def resource(bars: tuple[Bar, ...]) -> str:
+    lines = [(0, 0, 0)] * 13
+    for bar in bars:
+        lines[bar.index] = (bar.start, bar.start + bar.size - 1, bar.flags)
+    return "".join(f"{start:#018x} {end:#018x} {flags:#018x}\n" for start, end, flags in lines)
+
+
+def join_group(draft: Draft, bdf: str, group: int, kind: str = "DMA-FQ") -> None:
+    path = home(draft, bdf)
+    draft.put(f"/sys/kernel/iommu_groups/{group}/type", kind)
+    draft.link(f"/sys/kernel/iommu_groups/{group}/devices/{bdf}", path)
+    draft.link(f"{path}/iommu_group", f"/sys/kernel/iommu_groups/{group}")
+
+
+def leave_group(draft: Draft, bdf: str, group: int) -> None:
+    folder = f"/sys/kernel/iommu_groups/{group}"
+    draft.links.pop(f"{home(draft, bdf)}/iommu_group")
+    draft.links.pop(f"{folder}/devices/{bdf}")
+    if not any(name.startswith(f"{folder}/devices/") for name in draft.links):
+        draft.files.pop(f"{folder}/type")
+
+
+def bind(draft: Draft, bdf: str, driver: str) -> None:
+    path = home(draft, bdf)
+    draft.link(f"{path}/driver", f"/sys/bus/pci/drivers/{driver}")
+    draft.link(f"/sys/bus/pci/drivers/{driver}/{bdf}", path)
+    # Write-only in sysfs. Here it keeps the driver's directory when no device is left in it.
+    draft.put(f"/sys/bus/pci/drivers/{driver}/new_id", b"")
+
+
+def unplug(draft: Draft, bdf: str) -> None:
+    path = home(draft, bdf)
+    here = [f"/sys/bus/pci/devices/{bdf}"]
+    here += [name for name in draft.links if name.endswith(f"/{bdf}") and name not in here]
+    for name in here:
+        del draft.links[name]
+    for entries in (draft.files, draft.links):
+        for name in [name for name in entries if name.startswith(path + "/")]:
+            del entries[name]
+    draft.gpu.pop(bdf, None)
+
+
+def unbind(draft: Draft, bdf: str) -> None:
+    path = home(draft, bdf)
+    driver = draft.links.pop(f"{path}/driver").rpartition("/")[2]
+    draft.links.pop(f"/sys/bus/pci/drivers/{driver}/{bdf}")
+
+
+def poke(draft: Draft, bdf: str, offset: int, data: bytes) -> None:
+    """Change bytes of a device's configuration space."""
+    path = f"{home(draft, bdf)}/config"
+    config = bytearray(draft.files[path])
+    config[offset : offset + len(data)] = data
+    draft.put(path, bytes(config))
+
+
+def header(dev: Device, *, command: int = 0x0006, size: int = 64) -> bytearray:
+    config = bytearray(size)
+    struct.pack_into("<HHHH", config, 0, dev.vendor, dev.device, command, 0x0010)
+    config[8] = dev.revision
+    config[9:12] = dev.kind.to_bytes(3, "little")
+    for bar in dev.bars:
+        low = (bar.start & 0xFFFFFFFF) | (bar.flags & 0xF)
+        struct.pack_into("<II", config, 0x10 + 4 * bar.index, low, bar.start >> 32)
+    struct.pack_into("<HH", config, 0x2C, *dev.subsystem)
+    return config
+
+
+def gpu_config(dev: Device) -> bytes:
+    """An endpoint with FLR, AER, and the vendor capability that holds the fault register."""
+    config = header(dev, command=0x0002, size=4096)
+    config[0x34] = PM_CAP
+    struct.pack_into("<BBHH", config, PM_CAP, 0x01, 0x78, 0x0003, 0x0008)
+    struct.pack_into("<BBHI", config, 0x78, 0x10, 0x00, 0x0002, 0x10008FE1)
+    struct.pack_into("<I", config, 0x100, 0x0001 | 2 << 16 | 0x2A4 << 20)
+    struct.pack_into("<II", config, 0x2A4, 0x000B | 1 << 16, 0x0001 | 1 << 16 | 0x24 << 20)
+    return bytes(config)
+
+
+def port_config(dev: Device, *, bus: int) -> bytes:
+    """A root port that redirects peer-to-peer requests upstream (ACS)."""
+    config = header(dev, command=0x0407, size=4096)
+    config[0x0E] = 0x01
+    config[0x18:0x1B] = bytes((int(dev.bdf[5:7], 16), bus, bus))
+    config[0x2C:0x30] = bytes(4)  # of a bridge these bytes are the upper window limit
+    config[0x34] = 0x58
+    struct.pack_into("<BBHI", config, 0x58, 0x10, 0x00, 0x0042, 0x00008022)
+    struct.pack_into("<IHH", config, 0x100, 0x000D | 1 << 16, 0x005F, 0x001D)
+    return bytes(config)
+
+
+def plug_port(draft: Draft, bdf: str, *, bus: int, group: int) -> str:
+    """A root port, and the parent path for what is behind it."""
+    root = f"pci{bdf[:7]}"
+    dev = Device(bdf, root, AMD, 0x14AB, 0x060400, driver="pcieport", group=group)
+    plug(draft, dev, config=port_config(dev, bus=bus))
+    return f"{root}/{bdf}"
+
+
+def plug_h100(draft: Draft, bdf: str, parent: str, *, group: int, vfio: int, offset: int) -> None:
+    """An H100 PCIe in CC mode under vfio-pci; `offset` keeps two from sharing addresses."""
+    bars = tuple(Bar(b.index, b.start + offset, b.size) for b in GPU_BARS)
+    dev = Device(
+        bdf,
+        parent,
+        NVIDIA,
+        0x2331,
+        0x030200,
+        (NVIDIA, 0x1626),
+        0xA1,
+        bars,
+        "vfio-pci",
+        group,
+    )
+    plug(draft, dev, config=gpu_config(dev))
+    detail(draft, dev)
+    path = home(draft, bdf)
+    draft.put(f"{path}/modalias", "pci:v000010DEd00002331sv000010DEsd00001626bc03sc02i00")
+    draft.put(f"{path}/driver_override", "(null)")
+    draft.put(f"{path}/d3cold_allowed", "1")
+    draft.put(f"{path}/power/control", "auto")
+    draft.put(f"{path}/power/runtime_status", "active")
+    draft.put(f"{path}/vfio-dev/vfio{vfio}/dev", f"511:{vfio}")
+    draft.put(f"/dev/vfio/{group}", b"")
+    draft.put(f"/dev/vfio/devices/vfio{vfio}", b"")
+    draft.gpu[bdf] = h100_registers(serial=vfio)
+
+
+def h100_registers(*, serial: int) -> dict[int, int]:
+    return {
+        0x0: 0x180000A1,
+        0x4: 0x0,
+        0xA00: 0x180A1000,
+        0x1182CC: 0x1,  # CC on
+        0x200BC: 0xFF,  # boot complete
+        0x20120: 0x0,  # no recovery
+        0x8F0320: 0x0,
+        0x8F0324: 0x0,
+        0x8F0328: 0x0,
+        0x8F032C: 0x0,
+        0x8F0334: 0x0210,
+        0x820344: 0x5C3A91E2 + serial,
+        0x820348: 0x0B7D40C1,
+        0x824E04: 0x1,
+        0x824E08: 0x1,
+        0x824E0C: 0x0,
+    }
+
+
+def registers(draft: Draft, bdf: str = GPU, **named: int) -> None:
+    """Set BAR0 registers by the names that the recipes use."""
+    offsets = {"boot_0": 0x0, "mode": 0x1182CC, "boot": 0x200BC, "flags": 0x20120}
+    for name, value in named.items():
+        draft.gpu[bdf][offsets[name]] = value
+
+
+def reads_as(draft: Draft, value: int, bdf: str = GPU) -> None:
+    """Every register answers with the same word, as a device does that is not there."""
+    draft.gpu[bdf] = dict.fromkeys(draft.gpu[bdf], value)

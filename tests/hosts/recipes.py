@@ -1,0 +1,130 @@
+"""Every made-up host: what it is, and the small deltas that make it of `genoa-ready`."""
+
+from tests.hosts import gpu_states as gpu
+from tests.hosts import kernels
+from tests.hosts import snp_faults as snp
+from tests.hosts.base import genoa_ready
+from tests.hosts.draft import Delta, Draft
+from tests.hosts.inspector import inspect
+from tests.hosts.tree import Tree
+
+Recipe = tuple[str, tuple[Delta, ...]]
+
+READY: dict[str, Recipe] = {
+    "genoa-ready": ("snp-host.md §8.2: ready, with one H100 PCIe", ()),
+    "genoa-ready-6.11": ("KVM says Y before 6.16 whatever the PSP said", (kernels.kernel_6_11,)),
+    "genoa-ready-6.18": ("ready on 6.18", (kernels.kernel_6_18,)),
+    "genoa-ready-7.1": ("kvm_amd is loaded, so SNP is on", (kernels.kernel_7_1,)),
+    "genoa-ready-7.2": ("ready on 7.2", (kernels.kernel_7_2,)),
+    "turin-ready": ("segmented RMP: RMP_END is 0", (kernels.turin,)),
+}
+
+NOT_CAPABLE: dict[str, Recipe] = {
+    "genoa-in-vm": ("§8.3 #20: flag hypervisor", (snp.in_a_vm,)),
+    "intel": ("a Xeon", (kernels.intel,)),
+    "rome": ("an EPYC from before SNP", (kernels.rome,)),
+}
+
+BIOS: dict[str, Recipe] = {
+    "genoa-odd-cpu": ("§8.3 #18: CPU 7 lacks SYSCFG[24]", (snp.odd_cpu,)),
+    "genoa-smee-off": ("§8.3 #1", (snp.smee_off,)),
+    "genoa-smm-unlocked": ("HWCR[0] is 0, SYSCFG[23] is 1", (snp.smm_unlocked,)),
+    "genoa-bios-incomplete": ("SNP_INIT error 0x13 with SMEE on", (snp.init_fails("0x13"),)),
+    "genoa-snp-hidden": ("CPUID 8000001F EAX[4] is 0", (snp.snp_hidden,)),
+    "genoa-rmp-not-reserved": ("§8.3 #2", (snp.rmp_not_reserved,)),
+    "genoa-rmp-invalid": ("RMP_BASE above RMP_END", (snp.rmp_invalid,)),
+    "genoa-rmp-too-small": ("§8.3 #3: memory was added", (snp.rmp_too_small,)),
+    "turin-rmp-segment-bad": ("segment size out of bounds", (kernels.turin, snp.rmp_segment_bad)),
+    "genoa-iommu-off": ("§8.3 #5: IOMMU off in the BIOS", (snp.iommu_off,)),
+    "genoa-iommu-snp-off": ("§8.3 #6: SEV-SNP Support off in NBIO", (snp.iommu_snp_off,)),
+    "genoa-no-es-asids": ("§8.3 #7", (snp.no_es_asids,)),
+}
+
+KERNEL: dict[str, Recipe] = {
+    "genoa-iommu-pt": ("§8.3 #4: iommu=pt", (snp.iommu_pt,)),
+    "genoa-iommu-v2": ("amd_iommu=pgtbl_v2", (snp.iommu_v2,)),
+    "genoa-rmp-init-failed": ("no line says why", (snp.rmp_init_failed,)),
+    "genoa-kvm-amd-missing": ("kvm_amd not loaded on 6.17", (snp.kvm_amd_missing,)),
+    "genoa-kvm-amd-missing-7.1": (
+        "kvm_amd not loaded on 7.1, so SYSCFG[24] is still 0",
+        (kernels.kernel_7_1, snp.not_enabled_yet),
+    ),
+    "genoa-kernel-6.8": ("§8.3 #8", (kernels.kernel_6_8, snp.no_host_snp)),
+    "genoa-module-option": ("§8.3 #9: kvm_amd sev_snp=0", (snp.module_option,)),
+    "genoa-kernel-silent": ("SYSCFG[24] is 0 for no visible reason", (snp.kernel_silent,)),
+}
+
+PSP: dict[str, Recipe] = {
+    "genoa-psp-timed-out": ("dead PSP: only the log knows", (snp.psp_timed_out,)),
+    "genoa-psp-silent": ("dead PSP: only the commands know", (snp.psp_answers_nothing,)),
+    "genoa-nosmt": ("§8.3 #10 in the new wording", (snp.nosmt, snp.init_fails("0x3"))),
+    "genoa-nosmt-6.11": (
+        "§8.3 #10 in the old wording, and KVM says Y all the same",
+        (kernels.kernel_6_11, snp.nosmt, snp.init_fails_unheard("0x3")),
+    ),
+    "genoa-nosmt-7.2": (
+        "offline CPUs from 7.2 on: SNP_INIT is not tried",
+        (kernels.kernel_7_2, snp.all_cpus_wanted),
+    ),
+    "genoa-legacy-boot": ("§8.3 #11: no UEFI", (snp.legacy_boot, snp.init_fails("0x3"))),
+    "genoa-sev-init-failed": ("SEV INIT error 0x1 alone", (snp.sev_init_fails,)),
+    "genoa-wbinvd": ("SNP_INIT error 0xe", (snp.init_fails("0xe"),)),
+    "genoa-rmp-init-refused": ("SNP_INIT error 0x26", (snp.init_fails("0x26"),)),
+    "genoa-firmware-1.49": ("§8.3 #12 on 6.17", (snp.firmware_1_49_honest,)),
+    "genoa-firmware-1.49-6.11": (
+        "§8.3 #12 on 6.11, where KVM says Y all the same",
+        (kernels.kernel_6_11, snp.firmware_1_49_lies),
+    ),
+    "genoa-kvm-snp-disabled": ("KVM says N, all below it is on", (snp.disabled_after_init,)),
+    "genoa-state-lost": ("KVM says Y, the PSP is uninitialised", (snp.state_lost,)),
+}
+
+GPUS: dict[str, Recipe] = {
+    "genoa-no-gpu": ("no GPU", (gpu.no_gpu,)),
+    "genoa-gpu-on-nvidia": ("§8.3 #19", (gpu.on_driver("nvidia"),)),
+    "genoa-gpu-on-nouveau": ("§8.3 #19", (gpu.nouveau_allowed,)),
+    "genoa-gpu-shares-group": ("GPU and NIC in one IOMMU group", (gpu.shares_group,)),
+    "genoa-gpu-bar-unassigned": ("the 128 GiB BAR found no room", (gpu.bar_unassigned,)),
+    "genoa-gpu-held": ("a VM holds the device node; never seen before", (gpu.held,)),
+    "genoa-gpu-held-group": ("a VM holds the group node", (gpu.held_by_group,)),
+    "genoa-gpu-held-seen": ("held, and seen earlier in this boot", (gpu.seen_before,)),
+    "genoa-gpu-held-seen-last-boot": ("held, and seen in another boot", (gpu.seen_last_boot,)),
+    "genoa-gpu-d3hot": ("asleep in D3hot", (gpu.asleep_d3hot,)),
+    "genoa-gpu-d3cold": ("asleep in D3cold", (gpu.asleep_d3cold,)),
+    "genoa-gpu-decode-off": ("memory decode off in the command register", (gpu.decode_off,)),
+    "genoa-gpu-off": ("CC off", (gpu.mode(0),)),
+    "genoa-gpu-devtools": ("CC devtools", (gpu.mode(3),)),
+    "genoa-gpu-invalid": ("devtools without CC", (gpu.mode(2),)),
+    "genoa-two-gpus": ("both in CC mode", (gpu.second_gpu,)),
+    "genoa-two-gpus-mixed": ("one in CC mode, one not", (gpu.second_gpu, gpu.mode(0, gpu.SECOND))),
+    "genoa-gpu-gone": ("BAR0 reads all ones, awake and decoding", (gpu.gone,)),
+    "genoa-gpu-off-the-bus": ("so does configuration space", (gpu.off_the_bus,)),
+    "genoa-gpu-security-fault": ("BOOT_0 reads 0xbadf0200", (gpu.security_fault,)),
+    "genoa-gpu-boot-incomplete": ("boot status 0", (gpu.boot_incomplete,)),
+    "genoa-gpu-recovery": ("FSP recovery mode", (gpu.recovery,)),
+}
+
+HOSTS: dict[str, Recipe] = READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS
+
+# §8.3 #17: what the inspector sees of another host. It sees less of every host; two are kept.
+UNPRIVILEGED = {
+    "genoa-no-privileges": "genoa-ready",
+    "genoa-no-privileges-6.11": "genoa-ready-6.11",
+}
+
+# Taken from a real machine: no recipe can make it again.
+CAPTURED = frozenset({"dev-machine"})
+
+
+def draft(name: str) -> Draft:
+    note, deltas = HOSTS[name]
+    host = genoa_ready()
+    host.note = f"made from tests/hosts/recipes.py: {note}"
+    for delta in deltas:
+        delta(host)
+    return host
+
+
+def trees() -> dict[str, Tree]:
+    made = {name: draft(name).tree() for name in HOSTS}
+    return made | {name: inspect(made[whole]) for name, whole in UNPRIVILEGED.items()}

@@ -1,0 +1,50 @@
+"""Every captured host has the outcome that its row in tests/hosts/expected.py says."""
+
+from pathlib import Path
+
+import pytest
+
+from nodeagent.model.findings import Judgement
+from tests.hosts import recipes
+from tests.hosts.expected import TABLE, Expect
+from tests.hosts.inspector import inspect_as
+from tests.hosts.make import stale
+from tests.unit.looks import judged
+
+
+def _levels(judgement: Judgement) -> str:
+    return " ".join(f"{level}={each.verdict}" for level, each in judgement.levels.items())
+
+
+def _root(judgement: Judgement) -> str | None:
+    return judgement.root.code.value if judgement.root and judgement.root.code else None
+
+
+def _cause(judgement: Judgement) -> str | None:
+    cause = judgement.root.outcome.cause if judgement.root else None
+    return cause.value if cause else None
+
+
+@pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
+def test_a_host_has_its_whole_expected_outcome(expect: Expect, hosts: Path) -> None:
+    judgement = judged(hosts / expect.name)
+
+    assert _levels(judgement) == expect.levels
+    assert (_root(judgement), _cause(judgement)) == (expect.root, expect.cause)
+    assert judgement.ready.exit_code == expect.exit
+
+
+@pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
+def test_an_unprivileged_pod_says_what_it_can(expect: Expect, hosts: Path, tmp_path: Path) -> None:
+    inspect_as(hosts / expect.name, tmp_path / "seen")
+
+    judgement = judged(tmp_path / "seen")
+
+    want = expect.unprivileged()
+    assert _levels(judgement) == want.levels
+    assert (_root(judgement), judgement.ready.exit_code) == (want.root, want.exit)
+
+
+def test_every_host_is_in_the_table_and_made_by_its_recipe() -> None:
+    assert {each.name for each in TABLE} == {*recipes.trees(), *recipes.CAPTURED}
+    assert stale() == []
