@@ -1,4 +1,4 @@
-"""Before any test: the captured hosts are what their recipes make."""
+"""Before any test: captured hosts that the repository does not keep are made."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ HOSTS = Path(__file__).parent / "hosts"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:  # noqa: ARG001 - pytest's signature
-    write_stale()
+    write_stale(kept=False)
 
 
 @pytest.fixture(scope="session")

@@ -92,8 +92,8 @@ class Cycle:
 
     def __call__(self) -> Done:
         node = self._fetch()
+        node = self._meet(node) if node else None
         if node:
-            node = self._meet(node)
             self._hear(node.labels.get(CC_MODE, ""))
         wanted, ready = self._judge()
         show = self._settle(wanted, node)
@@ -119,8 +119,11 @@ class Cycle:
             return None
         return node
 
-    def _meet(self, node: NodeView) -> NodeView:
-        """At first sight of a Node: take over what stands, if it stands for this boot."""
+    def _meet(self, node: NodeView) -> NodeView | None:
+        """At first sight of a Node: take over what stands, if it stands for this boot.
+
+        None where the rest could not be taken back: then it is tried again before a look.
+        """
         if node.uid == self._met:
             return node
         boot_id = self._settings.boot_id
@@ -128,16 +131,13 @@ class Cycle:
             node = self._server.clear_earlier_boot(node, boot_id)
         except ClusterError as error:
             self._lost(error)
-            return node
+            return None
         self._met = node.uid
         self._standing = _inherited(node, self._settings.prefix)
         self._memory.recall(apiserver.proven(node, boot_id, self._settings.prefix))
         return node
 
     def _publish(self, node: NodeView, show: Show) -> bool:
-        """False too where the Node was not met: what an earlier boot said still stands there."""
-        if node.uid != self._met:
-            return False
         try:
             self._server.publish(node, show)
         except ClusterError as error:
@@ -217,7 +217,7 @@ class Cycle:
             shown = node.labels
             standing = {key: value for key, value in standing.items() if shown.get(key) == value}
         before = self._standing.waiting
-        labels, waiting = words.settle(wanted, standing, before if node else {})
+        labels, waiting = words.settle(wanted, standing, before)
         if node is None:
             waiting = {key: before.get(key, 0) for key in waiting}
         self._standing = _Standing(labels, waiting, asked)

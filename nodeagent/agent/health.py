@@ -13,6 +13,8 @@ from typing import ClassVar
 from nodeagent.errors import HostError, UsageError
 
 PERIODS = 3
+AT_LEAST_S = 10.0
+"""A busy machine may keep us from running for seconds; that is no reason to restart us."""
 CYCLE_S = 90.0
 """What one cycle may take on top: four calls that all run into their timeouts, and the look."""
 
@@ -43,7 +45,9 @@ class Pulse:
     @property
     def is_alive(self) -> bool:
         """Says nothing of the API, the GPUs or the findings: to restart us would not help."""
-        allowed = PERIODS * self._period_s + (CYCLE_S if self._working else 0.0)
+        allowed = max(PERIODS * self._period_s, AT_LEAST_S)
+        if self._working:
+            allowed += CYCLE_S
         return self._clock() - self._last <= allowed
 
 

@@ -14,10 +14,13 @@ class Notifier:
     def __init__(self, environment: Mapping[str, str], pid: int) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self.interval_s = _interval(environment, pid) if self._address else None
+        self._is_ready = False
         self._status = ""
 
     def ready(self) -> None:
-        self._send("READY=1")
+        """To be said again and again: it is sent until the manager took it once."""
+        if not self._is_ready:
+            self._is_ready = self._send("READY=1")
 
     def stopping(self) -> None:
         self._send("STOPPING=1")
@@ -28,20 +31,22 @@ class Notifier:
 
     def status(self, line: str) -> None:
         """One line, sent only when it changes."""
-        if line != self._status:
+        if line != self._status and self._send("STATUS=" + line.replace("\n", " ")):
             self._status = line
-            self._send("STATUS=" + line.replace("\n", " "))
 
-    def _send(self, text: str) -> None:
+    def _send(self, text: str) -> bool:
+        """Whether the manager took it. Never waits: its queue holds a handful of messages."""
         if not self._address:
-            return
+            return False
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-                channel.settimeout(1.0)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+                channel.setblocking(False)
                 channel.sendto(text.encode(errors="replace"), self._address)
         except OSError as error:
             # The manager restarts a silent service; it is no reason to end by ourselves.
             log.debug("cannot notify the service manager: %s", error)
+            return False
+        return True
 
 
 def _address(told: str) -> str:

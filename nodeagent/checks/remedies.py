@@ -229,7 +229,6 @@ REMEDIES: Mapping[Code, Remedy] = {
         Who.KERNEL, "kernel lockdown hides GPU registers: turn Secure Boot's lockdown off", _BOOT
     ),
     Code.NO_ACCESS: Remedy(Who.HOST, "look again as root, on the host itself"),
-    Code.NOT_LOOKED_AT: Remedy(Who.HOST, "nothing: this version does not look at it yet"),
 }
 
 CAUSES: Mapping[tuple[Code, Code], Remedy] = {

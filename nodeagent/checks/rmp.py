@@ -1,9 +1,17 @@
 """Rows 7–10: the memory that the BIOS reserves for the reverse map table."""
 
 from nodeagent.checks.answer import Answer, Gap, Hit, Miss, any_heard, gap, logged
-from nodeagent.model.cpu import RMP_BASE, RMP_CFG, RMP_END, CpuIdentity, CpuValues, Rmp
+from nodeagent.model.cpu import (
+    RMP_BASE,
+    RMP_CFG,
+    RMP_END,
+    CpuIdentity,
+    CpuValues,
+    Rmp,
+    SevLeaf,
+)
 from nodeagent.model.facts import Facts
-from nodeagent.model.seen import Seen
+from nodeagent.model.seen import Seen, Unreadable
 
 _WHERE = "MSR 0xc0010132, 0xc0010133"
 
@@ -14,8 +22,20 @@ def registers(facts: Facts) -> Rmp | Gap:
     for index, found in ((RMP_BASE, base), (RMP_END, end)):
         if not isinstance(found, CpuValues):
             return gap(f"MSR {index:#x}", found, absent="the msr module is not loaded")
+    contiguous = Rmp(_most(base), _most(end), 0)
     cfg = facts.cpus.msr(RMP_CFG)
-    return Rmp(_most(base), _most(end), _most(cfg))
+    if isinstance(cfg, CpuValues):
+        return Rmp(contiguous.base_msr, contiguous.end_msr, cfg.most or 0)
+    if contiguous.end or _has_no_segments(facts, cfg):
+        return contiguous
+    return gap(f"MSR {RMP_CFG:#x}", cfg)
+
+
+def _has_no_segments(facts: Facts, cfg: Seen[CpuValues]) -> bool:
+    """The register faults on a CPU that lacks it; one that is merely closed proves nothing."""
+    leaf = facts.cpus.sev_leaf
+    faults = isinstance(cfg, Unreadable) and cfg.why.startswith("EIO")
+    return faults or (isinstance(leaf, SevLeaf) and not leaf.segmented_rmp)
 
 
 def _most(values: Seen[CpuValues]) -> int:
@@ -78,7 +98,7 @@ def _coverage(facts: Facts) -> Answer:
     needed = rmp.needed(top)
     if rmp.size < needed:
         return Hit(
-            f"the RMP has {max(rmp.size, 0):#x} bytes and needs {needed:#x} to cover {_gib(top)} of memory",
+            f"the RMP has {max(rmp.size, 0):#x} bytes and needs {needed:#x} for {_gib(top)}",
             _WHERE,
         )
     return Miss(f"{rmp.size:#x} bytes cover all {_gib(top)} ({needed:#x} needed)")

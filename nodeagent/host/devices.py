@@ -66,9 +66,10 @@ def combine(
     values: Mapping[int, Sequence[int]], gaps: Sequence[tuple[int, Unreadable]]
 ) -> CpuValues | Unreadable:
     """One register over all CPUs; unreadable on every one of them is unreadable."""
-    if not values and gaps:
-        return gaps[0][1]
-    return CpuValues({value: tuple(cpus) for value, cpus in values.items()}, tuple(gaps))
+    ordered = tuple(sorted(gaps, key=lambda gap: gap[0]))
+    if not values and ordered:
+        return ordered[0][1]
+    return CpuValues({value: tuple(sorted(cpus)) for value, cpus in values.items()}, ordered)
 
 
 def _msr(path: str, device: int, index: int) -> int | Unreadable:

@@ -89,4 +89,3 @@ class Code(StrEnum):
     # Looking.
     LOCKDOWN = auto()
     NO_ACCESS = auto()
-    NOT_LOOKED_AT = auto()

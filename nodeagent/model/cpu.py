@@ -144,7 +144,7 @@ class CpuValues(NamedTuple):
         groups: dict[int, tuple[int, ...]] = {}
         for value, cpus in self.by_value.items():
             groups[value & mask] = groups.get(value & mask, ()) + cpus
-        return dict(sorted(groups.items(), key=lambda group: -len(group[1])))
+        return dict(sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])))
 
 
 class Cpus(NamedTuple):

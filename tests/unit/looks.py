@@ -82,7 +82,9 @@ class VeiledFiles:
 class VeiledProbes:
     """Probes with some hidden; each has a name that `hidden` is asked about."""
 
-    def __init__(self, probes: Probes, hidden: Hidden, files: VeiledFiles, seed: int | None) -> None:
+    def __init__(
+        self, probes: Probes, hidden: Hidden, files: VeiledFiles, seed: int | None
+    ) -> None:
         self._probes = probes
         self._hidden = hidden
         self._files = files

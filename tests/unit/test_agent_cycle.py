@@ -359,6 +359,23 @@ def test_labels_of_an_earlier_boot_go_before_the_look(store: Away, host: Host, t
     assert all(READY not in labels for labels, _ in store.states[before:])
 
 
+def test_what_could_not_be_taken_back_is_tried_again(store: Away, host: Host, time: Time) -> None:
+    ApiServer(store, now=Clock()).publish(
+        store.get("n"), Show({READY: "true"}, report(boot_id="b0"), GOOD)
+    )
+    store.writes_left = 0
+    cycle = agent(store, host, time)
+    assert not cycle().published
+    assert READY in store.labels
+    store.writes_left = 1000
+    host.verdict = Verdict.UNKNOWN
+    time.now += 60
+
+    assert cycle().published
+
+    assert READY not in store.labels
+
+
 def test_a_node_made_anew_is_met_anew(cycle: Cycle, store: Away, host: Host) -> None:
     cycle()
     store.uid = "u2"

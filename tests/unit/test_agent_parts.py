@@ -1,5 +1,6 @@
 """The agent's small parts: memory, pulse, bell, notifier, logs."""
 
+import contextlib
 import io
 import json
 import logging
@@ -14,7 +15,7 @@ from nodeagent.agent import health, logs
 from nodeagent.agent.bell import Bell, Rang
 from nodeagent.agent.health import Pulse
 from nodeagent.agent.logs import LogFormat, chain
-from nodeagent.agent.memory import FILE, Memory
+from nodeagent.agent.memory import FILE, Memory, remember
 from nodeagent.agent.notify import Notifier
 from nodeagent.errors import ClusterError, UsageError
 from nodeagent.model.pci import Sighting
@@ -23,6 +24,12 @@ from tests.unit.test_publish import Clock
 
 A, B = "0000:41:00.0", "0000:42:00.0"
 NOON = "2026-11-24T12:00:00Z"
+
+
+def test_a_held_gpu_keeps_the_time_at_which_it_was_last_seen_itself() -> None:
+    """Its mode counts as proven, but by memory."""
+    before = {A: Sighting(CcMode.ON, NOON)}
+    assert remember(before, {A: CcMode.ON}, {A}, "2026-11-24T13:00:00Z") == before
 
 
 def test_sightings_survive_a_restart_but_no_boot(tmp_path: Path) -> None:
@@ -149,6 +156,24 @@ def test_without_a_service_manager_nothing_is_said(environment: dict[str, str]) 
     notifier.ready()
     notifier.alive()
     assert notifier.interval_s is None
+
+
+def test_a_service_manager_that_does_not_listen_holds_nobody_up(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.setblocking(False)
+        notifier = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000"}, os.getpid())
+        for _ in range(1000):
+            notifier.alive()
+        notifier.ready()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                assert manager.recv(100) == b"WATCHDOG=1"
+
+        notifier.ready()
+
+        assert manager.recv(100) == b"READY=1"
 
 
 def test_an_error_is_told_with_its_causes_and_the_way_out() -> None:

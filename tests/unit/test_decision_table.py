@@ -19,7 +19,9 @@ from tests.unit.looks import drafted, facts_of
 NUMBERS = [number for number in FRAGMENTS if number != "27"]
 PAIRS = [pair for pair in combinations(NUMBERS, 2) if frozenset(pair) not in IMPOSSIBLE]
 WITNESSES = [
-    (number, name, delta) for number, others in OTHER_WITNESS.items() for name, delta in others.items()
+    (number, name, delta)
+    for number, others in OTHER_WITNESS.items()
+    for name, delta in others.items()
 ]
 
 
@@ -92,10 +94,15 @@ def test_every_row_is_needed_by_some_host(hosts: Path) -> None:
     unneeded = [
         row.number
         for row in ROWS
-        if [_code(facts, tuple(each for each in ROWS if each is not row)) for facts in seen] == whole
+        if [_code(facts, tuple(each for each in ROWS if each is not row)) for facts in seen]
+        == whole
     ]
 
     assert unneeded == []
+
+
+def _without(row: table.Row) -> tuple[table.Row, ...]:
+    return tuple(each for each in ROWS if each is not row)
 
 
 def _code(facts: Facts, rows: tuple[table.Row, ...]) -> str:

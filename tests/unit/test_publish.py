@@ -186,6 +186,16 @@ def test_a_label_that_somebody_else_owns_as_well_goes(server: ApiServer, store: 
     assert READY not in store.labels
 
 
+def test_labels_under_an_earlier_prefix_go(store: Store) -> None:
+    ApiServer(store, prefix="old.example/").publish(
+        store.get("n"), Show({"old.example/ready": "true"}, "{}", GOOD)
+    )
+
+    publish(ApiServer(store), store, show("snp"))
+
+    assert store.labels == {f"{PREFIX}snp": "true"}
+
+
 def test_a_value_that_somebody_changed_is_put_right(server: ApiServer, store: Store) -> None:
     publish(server, store, show("snp"))
     store.by_hand(snp="false")

@@ -1,0 +1,145 @@
+"""The command line: exit codes, outputs, and what it says to wrong words."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nodeagent.cli.main import main
+
+
+def _run(*words: str | Path) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    code = stop.value.code
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.mark.parametrize(
+    ("host", "code"),
+    [("genoa-ready", 0), ("genoa-iommu-pt", 1), ("genoa-gpu-d3cold", 4), ("dev-machine", 1)],
+)
+def test_the_exit_code_is_the_verdict(host: str, code: int, hosts: Path) -> None:
+    assert _run("check", "--capture", hosts / host) == code
+
+
+def test_no_gpu_is_fine_for_the_profile_without_one(hosts: Path) -> None:
+    assert _run("check", "--capture", hosts / "genoa-no-gpu") == 1
+    assert _run("check", "--capture", hosts / "genoa-no-gpu", "--profile", "snp") == 0
+    assert _run("check", "--capture", hosts / "genoa-no-gpu", "--profile", "gpu") == 1
+
+
+def test_a_gpu_profile_does_not_ask_for_snp(hosts: Path) -> None:
+    assert _run("check", "--capture", hosts / "genoa-smee-off", "--profile", "gpu") == 0
+    assert _run("check", "--capture", hosts / "intel", "--profile", "gpu") == 0
+
+
+def test_json_and_yaml_say_the_same(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("check", "--capture", hosts / "genoa-iommu-pt", "-o")
+    _run(*words, "json")
+    as_json = json.loads(capsys.readouterr().out)
+    _run(*words, "yaml")
+    as_yaml = yaml.safe_load(capsys.readouterr().out)
+
+    assert as_json == as_yaml
+    assert as_json["root"]["code"] == "IOMMU_PASSTHROUGH_OR_OFF"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("chekc",), "unknown command 'chekc'\n  try: did you mean check?"),
+        (
+            ("check", "--profile", "snp-gpus"),
+            "unknown profile 'snp-gpus'\n  try: did you mean snp-gpu?",
+        ),
+        (("check", "--mode", "onn"), "unknown mode 'onn'\n  try: did you mean on?"),
+        (("check", "-o", "jsn"), "'jsn' is not known; did you mean json?"),
+        (("check", "--caputre", "x"), "--capture"),
+        (("check", "--root", "/", "--capture", "x"), "exclude each other"),
+        (("check", "--config", "/nowhere/c.yaml"), "no configuration file /nowhere/c.yaml"),
+        (("check", "surplus"), "surplus"),
+    ],
+)
+def test_a_wrong_word_ends_with_2_and_names_the_nearest(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(*words) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("check", "--root", "/nowhere"), "cannot open the root /nowhere: No such file"),
+        (("check", "--capture", "/nowhere"), "cannot open the capture /nowhere: No such file"),
+    ],
+)
+def test_a_host_that_cannot_be_opened_ends_with_3(
+    words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(*words) == 3
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("profil: snp\n", "unknown key in {file}: 'profil'\n  try: did you mean profile?"),
+        ("profile: snpgpu\n", "profile: unknown profile 'snpgpu'"),
+        ("period_s: soon\n", "period_s must be a number of seconds"),
+        ("prefix: nodeagent.io\n", "prefix must be a DNS name and a slash"),
+        ("prefix: nvidia.com/\n", "prefix belongs to others"),
+        ("- a\n", "must hold keys and values"),
+        ("a: [\n", "is no YAML"),
+        ("a: &a [*a]\nb: {", "is no YAML"),
+    ],
+)
+def test_a_wrong_configuration_names_the_key(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+
+    assert _run("check", "--config", file) == 2
+    assert said.format(file=file) in capsys.readouterr().err
+
+
+def test_the_command_line_wins_over_the_configuration(hosts: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("profile: snp\nmode: on\n")
+    host = hosts / "genoa-gpu-off"
+
+    assert _run("check", "--config", file, "--capture", host) == 0
+    assert _run("check", "--config", file, "--profile", "gpu", "--capture", host) == 1
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("--help") == 0
+    group = capsys.readouterr().out
+    assert "Exit codes:" in group
+    for name in ("check", "labels", "run"):
+        assert f"  {name} " in group
+        assert _run(name, "--help") == 0
+        assert "Example" in capsys.readouterr().out
+
+
+def test_labels_prints_what_would_be_published(
+    hosts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        _run("labels", "--capture", hosts / "genoa-ready", "--publish-simulated", "-o", "json") == 0
+    )
+    published = json.loads(capsys.readouterr().out)
+    assert published["labels"]["nodeagent.io/ready"] == "true"
+    assert published["labels"]["nodeagent.io/gpu.cc-mode"] == "on"
+
+    assert _run("labels", "--capture", hosts / "genoa-ready", "-o", "json") == 0
+    unasked = json.loads(capsys.readouterr().out)["labels"]
+    assert "nodeagent.io/ready" not in unasked
+    assert unasked["nodeagent.io/simulated"] == "true"

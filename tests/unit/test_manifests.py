@@ -1,0 +1,209 @@
+"""What the shipped manifests ask of a cluster, read as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import nodeagent
+from nodeagent.config import Config
+
+ROOT = Path(__file__).parents[2]
+DAEMONSET = ROOT / "daemonset"
+# What uid 0 must not be handed, even to read: keys, tokens, and sockets that give root away.
+SECRET = ("/", "/etc", "/etc/kubernetes", "/home", "/root", "/run", "/var", "/var/lib", "/var/run")
+
+Object = dict[str, Any]
+
+
+def test_kustomize_applies_every_file_of_the_base() -> None:
+    [kustomization] = _documents("base/kustomization.yaml")
+    there = {path.name for path in (DAEMONSET / "base").glob("*.yaml")}
+
+    assert set(kustomization["resources"]) == there - {"kustomization.yaml"}
+
+
+def test_the_account_may_look_at_nodes_and_patch_them_and_nothing_else() -> None:
+    rules = _only("rbac.yaml", "ClusterRole")["rules"]
+
+    granted = {
+        (resource, verb)
+        for rule in rules
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert granted == {("nodes", "get"), ("nodes", "patch"), ("nodes/status", "patch")}
+    assert {group for rule in rules for group in rule["apiGroups"]} == {""}
+
+
+def test_no_pod_gets_the_token_without_asking() -> None:
+    assert _only("rbac.yaml", "ServiceAccount")["automountServiceAccountToken"] is False
+    assert _pod()["automountServiceAccountToken"] is True
+
+
+def test_rights_policy_and_pod_are_about_one_account() -> None:
+    account = {"name": _pod()["serviceAccountName"], "namespace": "nodeagent"}
+    [subject] = _only("rbac.yaml", "ClusterRoleBinding")["subjects"]
+    [condition] = _policy()["matchConditions"]
+
+    assert subject == {"kind": "ServiceAccount", **account}
+    user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    assert condition["expression"] == f'request.userInfo.username == "{user}"'
+
+
+def test_the_policy_refuses_where_it_cannot_decide() -> None:
+    binding = _only("policy.yaml", "ValidatingAdmissionPolicyBinding")["spec"]
+
+    assert _policy()["failurePolicy"] == "Fail"
+    assert binding["validationActions"] == ["Deny", "Audit"]
+    assert binding.keys() == {"policyName", "validationActions"}, "no selector lets a node out"
+
+
+def test_the_policy_sees_every_way_to_write_a_node() -> None:
+    [rule] = _policy()["matchConstraints"]["resourceRules"]
+
+    assert set(rule["operations"]) == {"CREATE", "UPDATE", "DELETE"}
+    assert set(rule["resources"]) == {"nodes", "nodes/status"}
+
+
+def test_every_refusal_says_why_and_is_a_plain_forbidden() -> None:
+    for validation in _policy()["validations"]:
+        assert validation["reason"] == "Forbidden"
+        assert validation["message"].startswith("the agent ")
+
+
+def test_the_policy_guards_the_prefix_that_the_agent_writes() -> None:
+    text = (DAEMONSET / "base" / "policy.yaml").read_text()
+
+    assert f'startsWith("{Config().prefix}")' in text
+    assert f'"{Config().prefix}ConfidentialReady"' in text
+
+
+def test_the_container_holds_no_privilege() -> None:
+    assert _container()["securityContext"] == {
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+@pytest.mark.parametrize("shared", ["hostNetwork", "hostPID", "hostIPC"])
+def test_the_pod_shares_no_namespace_with_the_host(shared: str) -> None:
+    assert shared not in _pod()
+
+
+def test_every_mount_is_read_only_and_so_is_what_is_mounted_below() -> None:
+    for mount in _container()["volumeMounts"]:
+        assert mount["readOnly"] is True
+        if "hostPath" in _volumes()[mount["name"]]:
+            assert mount["recursiveReadOnly"] == "IfPossible"
+
+
+def test_no_mount_makes_a_folder_on_the_host() -> None:
+    """Without a type the runtime makes what is missing."""
+    types = [volume["hostPath"]["type"] for volume in _volumes().values() if "hostPath" in volume]
+
+    assert set(types) == {"Directory"}
+
+
+def test_no_mount_shows_keys_tokens_or_sockets() -> None:
+    paths = {volume["hostPath"]["path"] for volume in _volumes().values() if "hostPath" in volume}
+
+    assert not paths & set(SECRET)
+
+
+def test_the_hosts_folders_keep_their_places_below_the_root_given_to_the_agent() -> None:
+    args = _container()["args"]
+    root = args[args.index("--root") + 1]
+
+    for mount in _container()["volumeMounts"]:
+        volume = _volumes()[mount["name"]]
+        if "hostPath" in volume:
+            assert mount["mountPath"] == root + volume["hostPath"]["path"]
+
+
+@pytest.mark.parametrize("folder", ["/host/dev/pts", "/host/dev/shm"])
+def test_the_hosts_terminals_and_shared_memory_are_covered(folder: str) -> None:
+    [mount] = [mount for mount in _container()["volumeMounts"] if mount["mountPath"] == folder]
+
+    assert "emptyDir" in _volumes()[mount["name"]]
+
+
+def test_no_node_goes_unwatched() -> None:
+    pod = _pod()
+
+    assert pod["tolerations"] == [{"operator": "Exists"}]
+    assert pod["priorityClassName"] == "system-node-critical"
+    assert set(pod["nodeSelector"]) == {"kubernetes.io/os", "kubernetes.io/arch"}
+
+
+def test_the_probes_ask_where_the_agent_answers() -> None:
+    container = _container()
+    args = container["args"]
+    port = int(args[args.index("--health") + 1].rpartition(":")[2])
+
+    assert [each["containerPort"] for each in container["ports"]] == [port]
+    asked = {
+        name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")
+    }
+    assert {get["port"] for get in asked.values()} == {"health"}
+    assert {name: get["path"] for name, get in asked.items()} == {
+        "startup": "/healthz",
+        "liveness": "/healthz",
+        "readiness": "/readyz",
+    }
+
+
+def test_the_agent_is_never_throttled() -> None:
+    assert _container()["resources"]["limits"].keys() == {"memory"}
+
+
+def test_the_image_is_of_this_version() -> None:
+    assert _container()["image"] == f"nodeagent:{nodeagent.__version__}"
+
+
+def test_the_examples_class_wants_a_node_that_is_ready_for_the_same_thing() -> None:
+    [runtime_class] = _documents("examples/runtimeclass.yaml")
+    [workload] = _documents("examples/workload.yaml")
+
+    assert runtime_class["scheduling"]["nodeSelector"] == {
+        "nodeagent.io/ready": "true",
+        "nodeagent.io/profile": "snp-gpu",
+    }
+    assert workload["spec"]["runtimeClassName"] == runtime_class["metadata"]["name"]
+
+
+def _documents(name: str) -> list[Object]:
+    return list(yaml.safe_load_all((DAEMONSET / name).read_text()))
+
+
+def _only(name: str, kind: str) -> Object:
+    [found] = [each for each in _documents(f"base/{name}") if each["kind"] == kind]
+    return found
+
+
+def _policy() -> Object:
+    spec: Object = _only("policy.yaml", "ValidatingAdmissionPolicy")["spec"]
+    return spec
+
+
+def _pod() -> Object:
+    spec: Object = _only("daemonset.yaml", "DaemonSet")["spec"]["template"]["spec"]
+    return spec
+
+
+def _container() -> Object:
+    [container] = _pod()["containers"]
+    found: Object = container
+    return found
+
+
+def _volumes() -> dict[str, Object]:
+    return {volume["name"]: volume for volume in _pod()["volumes"]}

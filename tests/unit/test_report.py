@@ -1,0 +1,132 @@
+"""The report: what a person sees first at 80 columns, and the schema for programs."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from nodeagent import data
+from nodeagent.capture.archive import open_capture
+from nodeagent.checks.judge import judge
+from nodeagent.cli.check import painter
+from nodeagent.facts.look import look
+from nodeagent.model.words import Profile, Ready, Verdict
+from nodeagent.report.document import document
+from nodeagent.report.text import report
+from tests.hosts.expected import TABLE, Expect
+from tests.unit.looks import Veiled, facts_of, judged
+
+SCHEMA = data.load("report.schema.json")
+_HEADLINE = {0: "READY for", 1: "NOT READY for", 4: "CANNOT TELL for"}
+
+
+def _lines(host: Path, *, verbose: bool = False) -> list[str]:
+    facts = facts_of(host)
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None)
+    return report(judgement, facts.source, verbose=verbose).split("\n")
+
+
+@pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
+def test_verdict_and_root_cause_stand_in_the_first_six_lines(expect: Expect, hosts: Path) -> None:
+    lines = _lines(hosts / expect.name)
+
+    assert lines[0].startswith(_HEADLINE[expect.exit])
+    assert expect.root is None or any(expect.root in line for line in lines[:6])
+    assert max(map(len, lines)) <= 80
+    if expect.root:
+        todo = lines.index("What to do, in order:")
+        assert lines[todo + 1].startswith("  1. [")
+        assert todo < lines.index("Levels:")
+
+
+@pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
+def test_verbose_shows_every_finding_within_80_columns(expect: Expect, hosts: Path) -> None:
+    lines = _lines(hosts / expect.name, verbose=True)
+
+    text = "\n".join(lines)
+    for finding in judged(hosts / expect.name).findings:
+        assert finding.check in text
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
+def test_the_document_keeps_to_its_schema(expect: Expect, hosts: Path) -> None:
+    facts = facts_of(hosts / expect.name)
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None)
+
+    found = json.loads(json.dumps(document(judgement, facts.source, "x")))
+
+    jsonschema.validate(found, SCHEMA)
+    assert found["verdict"] == judgement.ready
+
+
+def test_the_schema_is_one_and_is_strict(hosts: Path) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    facts = facts_of(hosts / "genoa-ready")
+    found = document(judge(facts, profile=Profile.SNP, want=None), facts.source, None)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**found, "surplus": 1}, SCHEMA)
+
+
+def test_bios_faults_say_that_no_kernel_option_helps(hosts: Path) -> None:
+    assert "No kernel option can replace this." in "\n".join(_lines(hosts / "genoa-smee-off"))
+
+
+def test_who_must_act_and_what_restart_it_takes(hosts: Path) -> None:
+    assert "[bios, reboot]" in "\n".join(_lines(hosts / "genoa-rmp-too-small"))
+    assert "[host, module reload]" in "\n".join(_lines(hosts / "genoa-module-option"))
+    assert "[firmware, power cycle]" in "\n".join(_lines(hosts / "genoa-psp-timed-out"))
+
+
+def test_consequences_fold_under_the_root(hosts: Path) -> None:
+    judgement = judged(hosts / "genoa-iommu-off")
+
+    assert [each.code for each in judgement.todo] == ["BIOS_IOMMU_OFF"]
+    folded = {each.check for each in judgement.findings if each.under}
+    assert {"iommu.groups", "gpu.driver", "snp.iommu"} <= folded
+
+
+def test_an_independent_fault_is_a_step_of_its_own(hosts: Path, tmp_path: Path) -> None:
+    from tests.hosts import base, gpu_states, snp_faults  # noqa: PLC0415 - only here
+    from tests.unit.looks import drafted  # noqa: PLC0415
+
+    draft = base.genoa_ready()
+    snp_faults.smee_off(draft)
+    gpu_states.on_driver("nvidia")(draft)
+
+    judgement = judged(drafted(draft, tmp_path / "host"))
+
+    assert [each.code for each in judgement.todo] == ["BIOS_SMEE_OFF", "GPU_NOT_VFIO"]
+
+
+def test_an_unprivileged_look_says_what_root_would_add(hosts: Path) -> None:
+    text = "\n".join(_lines(hosts / "genoa-no-privileges"))
+
+    assert "Root would also see: MSRs" in text
+    assert "(medium)" in text
+    assert "Root would also see" not in "\n".join(_lines(hosts / "genoa-ready"))
+
+
+def test_control_characters_of_a_stranger_do_not_reach_the_terminal(hosts: Path) -> None:
+    evil = b"BOOT_IMAGE=x iommu=pt\x1b[31m\x07 amd_iommu=pgtbl_v2,\x1b]0;x"
+    with open_capture(str(hosts / "genoa-iommu-pt")) as machine:
+        facts = look(Veiled(machine, replaced={"/proc/cmdline": evil}))
+
+    text = report(judge(facts, profile=Profile.SNP_GPU, want=None), facts.source, verbose=True)
+
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
+def test_no_colour_without_a_terminal() -> None:
+    assert painter()("READY", "good") == "READY"
+
+
+def test_nothing_is_blamed_where_the_silicon_cannot(hosts: Path) -> None:
+    judgement = judged(hosts / "intel")
+
+    assert judgement.ready is Ready.NO
+    assert [each.check for each in judgement.findings if each.verdict is Verdict.FAIL] == [
+        "snp.vendor"
+    ]
