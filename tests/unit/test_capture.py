@@ -94,10 +94,7 @@ def test_numbers_are_hex_strings_or_integers(capture: Callable[..., Path]) -> No
     ],
 )
 def test_a_malformed_capture_names_file_key_and_reason(
-    capture: Callable[..., Path],
-    host: Any,
-    probes: Any,
-    message: str,  # noqa: ANN401
+    capture: Callable[..., Path], host: object, probes: object, message: str
 ) -> None:
     folder = capture(host, probes)
 

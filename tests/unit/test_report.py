@@ -87,7 +87,7 @@ def test_consequences_fold_under_the_root(hosts: Path) -> None:
     assert {"iommu.groups", "gpu.driver", "snp.iommu"} <= folded
 
 
-def test_an_independent_fault_is_a_step_of_its_own(hosts: Path, tmp_path: Path) -> None:
+def test_an_independent_fault_is_a_step_of_its_own(tmp_path: Path) -> None:
     from tests.hosts import base, gpu_states, snp_faults  # noqa: PLC0415 - only here
     from tests.unit.looks import drafted  # noqa: PLC0415
 

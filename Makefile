@@ -1,0 +1,57 @@
+# Every target only calls tools. `make run` and `make test` do all the set-up themselves.
+PY := .venv/bin/python
+TESTS_ON_REAL_PARTS := tests/machine tests/controlplane tests/node tests/bench
+
+.PHONY: help run test test-unit soak check format hosts lock parts unit clean
+help:
+	@echo 'make run         this machine, then a captured ready node and a broken one; needs no root'
+	@echo 'make test        everything: checks, unit tests, real control plane, real node; needs root'
+	@echo 'make test-unit   checks and unit tests; needs no root'
+	@echo 'make soak        make test with the full random counts'
+	@echo 'make format      let ruff format and fix'
+	@echo 'make hosts       write every captured host to tests/hosts'
+	@echo 'make lock        lock the newest packages anew'
+
+run:
+	@tools/env.sh run build
+	@tools/show.sh check
+	@tools/show.sh check --capture tests/hosts/genoa-ready
+	@tools/show.sh check --capture tests/hosts/genoa-iommu-pt
+
+test:
+	@tools/packages.sh tests/node/packages.txt
+	@tools/env.sh dev build real
+	@$(MAKE) --no-print-directory --jobs 2 parts unit
+	@$(PY) -m pytest $(TESTS_ON_REAL_PARTS)
+
+test-unit:
+	@tools/env.sh dev build
+	@$(MAKE) --no-print-directory unit
+
+soak: export NODEAGENT_SOAK = 1
+soak: test
+
+parts:
+	@$(PY) -m tests.real.build
+
+unit: check
+	@$(PY) -m pytest tests/unit
+
+check:
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+format:
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+hosts:
+	@$(PY) -m tests.hosts.make
+
+lock:
+	@$(PY) -m tools.lock
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
