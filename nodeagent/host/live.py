@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 from nodeagent.host import devices, klog, mmio, sev
 from nodeagent.host.root import Root
@@ -10,7 +11,9 @@ from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import Files, Registers
+from nodeagent.seams import FILE_LIMIT, Files, Registers
+
+T = TypeVar("T")
 
 
 class LiveProbes:
@@ -53,12 +56,49 @@ class LiveProbes:
         return mmio.mapped(self._root, f"/sys/bus/pci/devices/{bdf}/resource0")
 
 
+class MountedFiles:
+    """Files of a host of which only some folders may be mounted at `root`, as in a pod.
+
+    What lies in a top-level folder that is not there was not mounted: nobody looked, so it
+    is unreadable and not absent.
+    """
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+
+    def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> Seen[bytes]:
+        return self._or_unmounted(path, self._root.read_bytes(path, limit))
+
+    def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
+        return self._or_unmounted(path, self._root.read(path, limit))
+
+    def names(self, path: str) -> Seen[tuple[str, ...]]:
+        return self._or_unmounted(path, self._root.names(path))
+
+    def link(self, path: str) -> Seen[str]:
+        return self._or_unmounted(path, self._root.link(path))
+
+    def has(self, path: str) -> bool | Unreadable:
+        found = self._root.has(path)
+        gap = self._unmounted(path) if found is False else None
+        return gap or found
+
+    def _or_unmounted(self, path: str, found: Seen[T]) -> Seen[T]:
+        return self._unmounted(path) if found is None else found
+
+    def _unmounted(self, path: str) -> Unreadable | None:
+        top = path.lstrip("/").partition("/")[0]
+        if self._root.has(f"/{top}") is not False:
+            return None
+        return Unreadable(path, f"/{top} is not mounted here")
+
+
 class LiveMachine:
     """The host at `folder`; `/` is this one."""
 
     def __init__(self, folder: str = "/") -> None:
         self._root = Root(folder)
-        self.files: Files = self._root
+        self.files: Files = self._root if folder == "/" else MountedFiles(self._root)
         self.probes = LiveProbes(self._root)
         where = "this machine" if folder == "/" else f"the host at {folder}"
         self.source = Source(where=where, simulated=False, root=os.geteuid() == 0)

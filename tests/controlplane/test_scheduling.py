@@ -61,7 +61,7 @@ EXPECTED = {each.name: each for each in TABLE}
 STATUS = {0: "True", 1: "False", 4: "Unknown"}  # of the condition, by exit code
 
 TRUTH_S = 180.0  # twenty Python programs start on two cores
-BOUND_S = 60.0
+BOUND_S = 180.0  # after an outage the scheduler comes back by its own back-off
 STAYS_S = 3.0
 PODS = "/api/v1/namespaces/default/pods"
 
