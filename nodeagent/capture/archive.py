@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from nodeagent.capture.read import CapturedMachine
 from nodeagent.errors import CaptureError
@@ -20,12 +20,16 @@ def open_capture(path: str) -> Iterator[CapturedMachine]:
             hint="a capture is a folder, or the same folder as .tar.gz",
         ) from error
     if stat.S_ISDIR(kind):
-        yield CapturedMachine(path)
+        with closing(CapturedMachine(path)) as machine:
+            yield machine
         return
     import tempfile  # noqa: PLC0415 - with tarfile it costs a folder's start 15 ms
     from pathlib import Path  # noqa: PLC0415
 
     from nodeagent.capture.unpack import unpack  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="nodeagent-") as folder:
-        yield CapturedMachine(unpack(path, Path(folder)), name=path)
+    with (
+        tempfile.TemporaryDirectory(prefix="nodeagent-") as folder,
+        closing(CapturedMachine(unpack(path, Path(folder)), name=path)) as machine,
+    ):
+        yield machine

@@ -199,6 +199,9 @@ class CapturedMachine:
         self._tree = tree
         top.close()
 
+    def close(self) -> None:
+        self._tree.close()
+
     def look(self) -> AbstractContextManager[None]:
         return self._look()
 

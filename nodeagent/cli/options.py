@@ -2,9 +2,9 @@
 
 import functools
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +14,11 @@ from nodeagent.errors import UsageError
 from nodeagent.model.words import CcMode, Profile
 from nodeagent.seams import Machine
 
+if TYPE_CHECKING:
+    from nodeagent.host.sev import Psp
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Chosen:
     """The host and the question, after configuration file and command line."""
 
@@ -39,7 +42,14 @@ class Chosen:
             return open_capture(self.capture)
         from nodeagent.host.live import LiveMachine  # noqa: PLC0415
 
-        return nullcontext(LiveMachine(self.root or "/"))
+        return closing(LiveMachine(self.root or "/", self._psp))
+
+    @functools.cached_property
+    def _psp(self) -> "Psp":
+        """One for all looks of this process: it is asked every few minutes at most."""
+        from nodeagent.host.sev import Psp  # noqa: PLC0415
+
+        return Psp()
 
 
 _OPTIONS = (

@@ -19,9 +19,9 @@ T = TypeVar("T")
 class LiveProbes:
     """What is no file, asked of the running kernel through the devices beneath `root`."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, psp: sev.Psp) -> None:
         self._root = root
-        self._psp = sev.Psp(root)
+        self._psp = psp
 
     def uname(self) -> Seen[Uname]:
         """Ours is the host's: containers share the kernel."""
@@ -34,7 +34,7 @@ class LiveProbes:
         return devices.msrs(self._root, cpus, indexes)
 
     def sev(self, command: int) -> Seen[bytes | PspFailure]:
-        return self._psp.ask(command)
+        return self._psp.ask(self._root, command)
 
     def kvm_api(self) -> Seen[int]:
         return devices.kvm_api(self._root)
@@ -96,10 +96,10 @@ class MountedFiles:
 class LiveMachine:
     """The host at `folder`; `/` is this one."""
 
-    def __init__(self, folder: str = "/") -> None:
+    def __init__(self, folder: str = "/", psp: sev.Psp | None = None) -> None:
         self._root = Root(folder)
         self.files: Files = self._root if folder == "/" else MountedFiles(self._root)
-        self.probes = LiveProbes(self._root)
+        self.probes = LiveProbes(self._root, psp or sev.Psp())
         where = "this machine" if folder == "/" else f"the host at {folder}"
         self.source = Source(where=where, simulated=False, root=os.geteuid() == 0)
 
@@ -109,3 +109,6 @@ class LiveMachine:
             yield
         finally:
             self._root.forget()
+
+    def close(self) -> None:
+        self._root.close()

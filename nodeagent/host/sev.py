@@ -28,6 +28,7 @@ ALLOWED = {PLATFORM_STATUS: 12, SNP_PLATFORM_STATUS: 32}
 one, does not look at how the device was opened (snp-host.md §0.3). The third harmless one,
 SEV_GET_ID2, names the chip, which no judgement needs."""
 
+DEVICE = "/dev/sev"
 DEADLINE_S = 5.0
 FRESH_S = 240.0
 _NOT_CALLED = 0xFFFFFFFF
@@ -36,32 +37,33 @@ _STILL_WAITING = "an earlier question still waits for the PSP"
 
 @dataclass
 class Psp:
-    """Remembers answers, since the PSP is to be asked every few minutes at most."""
+    """Remembers answers, since the PSP is to be asked every few minutes at most.
 
-    root: Root
-    device: str = "/dev/sev"
+    One for the life of a process, however often the host is opened anew.
+    """
+
     deadline_s: float = DEADLINE_S
     _answers: dict[int, tuple[float, Seen[bytes | PspFailure]]] = field(default_factory=dict)
     _waiting: "subprocess.Popen[bytes] | None" = None
 
-    def ask(self, command: int) -> Seen[bytes | PspFailure]:
+    def ask(self, root: Root, command: int) -> Seen[bytes | PspFailure]:
         if command not in ALLOWED:
             raise ValueError(f"the PSP is never asked command {command}")
         at, answer = self._answers.get(command, (0.0, None))
         if at and time.monotonic() - at < FRESH_S:
             return answer
-        answer = self._ask(command)
+        answer = self._ask(root, command)
         self._answers[command] = time.monotonic(), answer
         return answer
 
-    def _ask(self, command: int) -> Seen[bytes | PspFailure]:
+    def _ask(self, root: Root, command: int) -> Seen[bytes | PspFailure]:
         if self._waiting and self._waiting.poll() is None:
-            return Unreadable(self.device, _STILL_WAITING)
+            return Unreadable(DEVICE, _STILL_WAITING)
         try:
-            device = self.root.open(self.device, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            device = root.open(DEVICE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             absent = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO}
-            return None if absent else Unreadable(self.device, why(error))
+            return None if absent else Unreadable(DEVICE, why(error))
         try:
             return self._wait(_start(device, command))
         finally:
@@ -74,8 +76,10 @@ class Psp:
             output, _ = child.communicate(timeout=self.deadline_s)
         except subprocess.TimeoutExpired:
             self._waiting = child
-            return Unreadable(self.device, f"no answer within {self.deadline_s:g} s")
-        return _parse(self.device, output)
+            if child.stdout:
+                child.stdout.close()  # whatever it says later is not waited for
+            return Unreadable(DEVICE, f"no answer within {self.deadline_s:g} s")
+        return _parse(DEVICE, output)
 
 
 def _start(device: int, command: int) -> "subprocess.Popen[bytes]":

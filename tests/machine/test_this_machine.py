@@ -1,0 +1,202 @@
+"""Against this machine's own kernel: what the live seam does, whatever machine it is."""
+
+import fcntl
+import json
+import mmap
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from nodeagent import data
+from nodeagent.cli.options import Chosen
+from nodeagent.config import Config
+from nodeagent.facts.look import look
+from nodeagent.host import klog, mmio
+from nodeagent.host.live import LiveMachine
+from nodeagent.host.root import Root
+from nodeagent.host.sev import Psp
+from nodeagent.model.cpu import CpuIdentity
+from nodeagent.model.host import PspFailure
+from nodeagent.model.pci import Devices
+from nodeagent.model.seen import Unreadable
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Root]:
+    (tmp_path / "dev").mkdir()
+    opened = Root(str(tmp_path))
+    yield opened
+    opened.close()
+
+
+_NO_CAPABILITY = ("setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all")
+"""uid 0 and no capability: what the inspector pod is."""
+
+
+def _check(*words: str, under: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*under, sys.executable, "-m", "nodeagent", "check", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_this_machine_is_judged_and_keeps_to_the_schema() -> None:
+    done = _check("-o", "json")
+
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    jsonschema.validate(found, data.load("report.schema.json"))
+    assert done.returncode == {"ready": 0, "not-ready": 1, "cannot-tell": 4}[found["verdict"]]
+    in_vm = "hypervisor" in Path("/proc/cpuinfo").read_text().split()
+    assert (found["root"] or {}).get("code") == "RUNNING_IN_VM" or not in_vm
+
+
+def test_without_capabilities_it_runs_and_nothing_fails_for_lack_of_access() -> None:
+    done = _check("-o", "json", under=_NO_CAPABILITY)
+
+    found = json.loads(done.stdout)
+    refused = [each for each in found["findings"] if "EPERM" in each["seen"]]
+    assert all(each["verdict"] == "unknown" for each in refused)
+    assert done.returncode in {0, 1, 4}
+    assert done.stderr == ""
+
+
+def test_the_kernel_ring_is_read_without_waiting() -> None:
+    began = time.monotonic()
+    with closing(Root("/")) as whole:
+        found = klog.ring(whole)
+
+    assert isinstance(found, tuple)
+    lines = list(found[1])
+    assert lines
+    assert not any(line[:1].isdecimal() and ";" in line[:40] for line in lines[:50])
+    assert time.monotonic() - began < 20
+
+
+def test_facts_of_this_machine_agree_with_the_kernel() -> None:
+    with closing(LiveMachine()) as machine:
+        facts = look(machine)
+
+    assert isinstance(facts.cpus.identity, CpuIdentity)
+    assert facts.cpus.identity.processors == os.cpu_count()
+    assert facts.kernel.release == os.uname().release
+    assert isinstance(facts.devices, Devices)
+    on_bus = len(list(Path("/sys/bus/pci/devices").glob("*")))
+    assert len(facts.devices.functions) <= on_bus
+    assert facts.kernel.max_pfn is None or isinstance(facts.kernel.max_pfn, int)
+
+
+def test_a_mounted_root_reads_like_this_machine(tmp_path: Path) -> None:
+    """What a pod does: only some folders are there, and the rest was not looked at."""
+    (tmp_path / "proc").symlink_to("/nowhere")
+    with closing(LiveMachine(str(tmp_path))) as machine:
+        unmounted = machine.files.names("/etc/modprobe.d")
+        facts = look(machine)
+
+    assert isinstance(unmounted, Unreadable)
+    assert "not mounted" in unmounted.why
+    assert facts.kernel.options == unmounted
+
+
+def test_looking_again_and_again_leaves_no_descriptor_open() -> None:
+    """An agent looks every minute for months."""
+    chosen = Chosen(None, None, Config())
+    counts = []
+    for _ in range(3):
+        with chosen.open() as machine:
+            look(machine)
+        counts.append(len(os.listdir("/proc/self/fd")))
+
+    assert len(set(counts)) == 1
+
+
+def test_registers_are_aligned_32_bit_loads_of_a_read_only_map(root: Root) -> None:
+    bar = Path(root.folder) / "resource0"
+    bar.write_bytes(struct.pack("<3I", 0x180000A1, 0x1, 0xFFFFFFFF) + bytes(mmap.PAGESIZE - 12))
+
+    with mmio.mapped(root, "/resource0") as registers:
+        assert not isinstance(registers, Unreadable)
+        assert [registers.read(offset) for offset in (0, 4, 8)] == [0x180000A1, 1, 0xFFFFFFFF]
+        assert isinstance(registers.read(2), Unreadable)
+        assert isinstance(registers.read(mmap.PAGESIZE), Unreadable)
+    assert bar.read_bytes()[:4] == b"\xa1\0\0\x18"
+
+
+def test_a_bar_that_cannot_be_mapped_says_why(root: Root) -> None:
+    (Path(root.folder) / "resource0").write_bytes(b"")
+
+    with mmio.mapped(root, "/resource0") as empty, mmio.mapped(root, "/missing") as missing:
+        assert isinstance(empty, Unreadable)
+        assert isinstance(missing, Unreadable)
+        assert missing.why.startswith("ENOENT")
+
+
+def test_the_psp_is_never_asked_anything_else(root: Root) -> None:
+    for command in (0, 2, 8, 10, 11, 12):
+        with pytest.raises(ValueError, match="never asked"):
+            Psp().ask(root, command)
+
+
+def test_what_is_no_psp_answers_with_an_error_and_no_psp_is_absent(root: Root) -> None:
+    assert Psp().ask(root, 1) is None
+    (Path(root.folder) / "dev/sev").write_bytes(b"")
+
+    assert Psp().ask(root, 1) == PspFailure("ENOTTY", None)
+
+
+def test_a_question_that_waits_is_abandoned_and_no_second_one_is_asked(root: Root) -> None:
+    (Path(root.folder) / "dev/sev").write_bytes(b"")
+    psp = Psp(deadline_s=0.001)
+
+    first = psp.ask(root, 1)
+    second = psp.ask(root, 9)
+
+    assert isinstance(first, Unreadable)
+    assert "no answer within" in first.why
+    assert second == Unreadable("/dev/sev", "an earlier question still waits for the PSP")
+    assert psp._waiting
+    psp._waiting.wait()
+
+
+def test_a_question_of_an_earlier_agent_is_waited_for_too(root: Root) -> None:
+    device = Path(root.folder) / "dev/sev"
+    device.write_bytes(b"")
+    with device.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        answer = Psp().ask(root, 1)
+
+    assert answer == Unreadable("/dev/sev", "an earlier question still waits for the PSP")
+
+
+def test_an_answer_is_kept_for_minutes(root: Root) -> None:
+    psp = Psp()
+    assert psp.ask(root, 1) is None
+    (Path(root.folder) / "dev/sev").write_bytes(b"")
+
+    assert psp.ask(root, 1) is None
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    """Every open of a look on a copy of a host is for reading: the tree stays as it was."""
+    host = Path(__file__).parents[1] / "hosts/genoa-ready"
+    traced = tmp_path / "opens"
+    program = (
+        "import sys, os\n"
+        "def hook(event, args):\n"
+        "    if event == 'open' and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR"
+        " | os.O_CREAT | os.O_TRUNC):\n"
+        f"        os.write(9, repr(args).encode() + b'\\n')\n"
+        "sys.addaudithook(hook)\n"
+        "from nodeagent.cli.main import main\n"
+        f"main(['check', '--capture', {str(host)!r}])\n"
+    )
+    command = f'exec {sys.executable} -c "$1" 9>{traced}'
+    subprocess.run(["sh", "-c", command, "sh", program], capture_output=True, check=False)
+
+    assert traced.read_text() == ""
