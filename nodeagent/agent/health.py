@@ -96,9 +96,17 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
 
     def __init__(self, host: str, port: int, pulse: Pulse) -> None:
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._both = not host and socket.has_dualstack_ipv6()
+        wide = self._both or ":" in host
+        self.address_family = socket.AF_INET6 if wide else socket.AF_INET
         self.pulse = pulse
         super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        """No host means every address: a cluster's pods may have IPv6 ones alone."""
+        if self._both:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,6 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.unit.looks import EXAMPLES
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.write_line(f"properties: {EXAMPLES} random examples each")
+
+
 _FORBIDDEN = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"}
 _TRUE_FOLDERS = ("/sys", "/proc/cpuinfo", "/proc/cmdline", "/dev/cpu", "/dev/kmsg", "/dev/sev")
 _armed: list[bool] = []

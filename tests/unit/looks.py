@@ -1,5 +1,6 @@
 """Looking at hosts in tests: captured ones, and ones with something hidden or changed."""
 
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +20,9 @@ from tests.hosts import tree
 from tests.hosts.draft import Draft
 
 Hidden = Callable[[str], bool]
+
+EXAMPLES = 5000 if os.environ.get("NODEAGENT_SOAK") else 150
+"""How many random examples each property gets: more by `make soak`."""
 
 
 def facts_of(host: Path) -> Facts:

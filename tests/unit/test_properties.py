@@ -15,7 +15,7 @@ from nodeagent.model.words import CcMode, Profile, Ready, Verdict
 from nodeagent.report.document import document
 from nodeagent.report.text import report
 from tests.hosts.expected import TABLE
-from tests.unit.looks import Veiled, VeiledFiles
+from tests.unit.looks import EXAMPLES, Veiled, VeiledFiles
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 NAMES = [each.name for each in TABLE]
@@ -24,7 +24,10 @@ LOG = "/dev/kmsg"
 
 # Each example looks at a whole host twice; what varies is what is hidden.
 thorough = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=False
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=False,
 )
 
 
