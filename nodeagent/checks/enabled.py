@@ -12,6 +12,7 @@ from nodeagent.model.words import Confidence, Level
 
 _PARAMETER = "/sys/module/kvm_amd/parameters/sev_snp"
 _Y_IS_PROOF = (6, 16)
+_KVM_API = 12
 
 
 def judge(facts: Facts, answered: tuple[Answered, ...]) -> Outcome:
@@ -72,6 +73,17 @@ def _facet(rows: list[Answered]) -> Outcome:
         return unknown(Code.NO_ACCESS, printable(str(gaps[0].gap)), where=gaps[0].gap.where)
     seen = [each.answer.seen for each in rows if isinstance(each.answer, Miss)]
     return ok("; ".join(text for text in seen if text) or "nothing against it")
+
+
+def kvm_device(facts: Facts) -> Outcome:
+    """What opens every VM; a container that may not open it knows no more than that."""
+    api = facts.kernel.kvm
+    if isinstance(api, Unreadable):
+        return unknown(Code.NO_ACCESS, printable(str(api)), where="/dev/kvm")
+    if api == _KVM_API:
+        return ok(f"KVM API {api}", where="/dev/kvm")
+    shows = "there is no /dev/kvm" if api is None else f"/dev/kvm answers API {api}"
+    return warn(Code.KVM_DEVICE_ODD, f"{shows}, and KVM is API {_KVM_API}", where="/dev/kvm")
 
 
 def cpus_online(facts: Facts) -> Outcome | None:

@@ -146,6 +146,8 @@ def _enabled(
         _finding(facts, name, Level.ENABLED, FACETS[name].wants, outcome)
         for name, outcome in enabled.facets(below, Level.ENABLED).items()
     ]
+    kvm = enabled.kvm_device(facts)
+    found.append(_finding(facts, "kvm.device", Level.ENABLED, "KVM API 12", kvm))
     online = enabled.cpus_online(facts)
     if online:
         found.append(_finding(facts, "cpus.online", Level.ENABLED, "every CPU online", online))

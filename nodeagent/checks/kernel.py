@@ -6,6 +6,7 @@ from nodeagent.checks.answer import (
     Hit,
     Miss,
     any_heard,
+    either,
     gap,
     logged,
     printable,
@@ -30,6 +31,7 @@ _DISABLING = {
     "kvm": frozenset({"mmio_caching"}),
 }
 _OFF = frozenset({"0", "n", "off"})
+_NEEDED_BY_SEV = ("kvm_amd.npt", "kvm_amd.lbrv", "kvm.mmio_caching")
 _SNP_AT_MODULE_LOAD = (7, 1)
 _FIRST_SNP_HOST = (6, 9)
 
@@ -69,10 +71,7 @@ def iommu_passthrough(facts: Facts) -> Answer:
 def _passthrough_cause(facts: Facts, word: str | None) -> str:
     if word:
         return f"the command line has {printable(word)}"
-    config = facts.kernel.config
-    if not isinstance(config, Unreadable | None) and (
-        config.get("CONFIG_IOMMU_DEFAULT_PASSTHROUGH") == "y"
-    ):
+    if config_option(facts, "CONFIG_IOMMU_DEFAULT_PASSTHROUGH") == "y":
         return "this kernel was built with CONFIG_IOMMU_DEFAULT_PASSTHROUGH=y"
     return "no option asks for it, so the IOMMU is off in the BIOS"
 
@@ -151,27 +150,60 @@ def no_snp_host(facts: Facts) -> Answer:
         return Miss(f"kvm_amd knows sev_snp ({printable(value, 20)})")
     release = facts.kernel.release
     name = f"kernel {printable(release, 40)}" if isinstance(release, str) else "this kernel"
-    return Hit(f"kvm_amd of {name} has no parameter sev_snp", "/sys/module/kvm_amd/parameters")
+    seen = f"kvm_amd of {name} has no parameter sev_snp"
+    if config_option(facts, "CONFIG_KVM_AMD_SEV") == "n":
+        seen += ", and it was built without CONFIG_KVM_AMD_SEV"
+    return Hit(seen, "/sys/module/kvm_amd/parameters")
+
+
+def config_option(facts: Facts, name: str) -> str | None:
+    """An option of the running kernel; `n` where it is not set, None where nobody can tell."""
+    config = facts.kernel.config
+    if config is None or isinstance(config, Unreadable):
+        return None
+    return config.get(name, "n")
 
 
 def param_disabled(facts: Facts) -> Answer:
     """Row 18. Only where KVM does not offer SNP: a later word may have undone an earlier."""
     if snp_offered(facts):
         return Miss("kvm_amd offers SEV-SNP")
-    for word in words(facts):
+    return either(_off_by_word(facts), _off_by_file(facts), _off_as_it_runs(facts))
+
+
+def _off_by_word(facts: Facts) -> Answer:
+    found = facts.kernel.cmdline
+    if not isinstance(found, tuple):
+        return gap(_CMDLINE, found)
+    for word in found:
         module, _, rest = word.replace("-", "_").partition(".")
         name, _, value = rest.partition("=")
-        if name in _DISABLING.get(module, ()) and value.lower() in _OFF:
+        if _disables(module, name, value):
             return Hit(f"the kernel command line has {printable(word)}", _CMDLINE)
-    options = facts.kernel.options
-    if isinstance(options, tuple):
-        for option in options:
-            if option.name in _DISABLING.get(option.module, ()) and option.value.lower() in _OFF:
-                return Hit(f"{option.where} has: {printable(option.line)}", option.where)
-    for gap_ in (facts.kernel.cmdline, options):
-        if isinstance(gap_, Unreadable):
-            return Gap(gap_)
     return Miss("no option turns SEV off")
+
+
+def _off_by_file(facts: Facts) -> Answer:
+    found = facts.kernel.options
+    if not isinstance(found, tuple):
+        return gap("/etc/modprobe.d", found)
+    for option in found:
+        if _disables(option.module, option.name, option.value):
+            return Hit(f"{option.where} has: {printable(option.line)}", option.where)
+    return Miss()
+
+
+def _disables(module: str, name: str, value: str) -> bool:
+    return name in _DISABLING.get(module, ()) and value.lower() in _OFF
+
+
+def _off_as_it_runs(facts: Facts) -> Answer:
+    """KVM overwrites these with what it could have, whoever asked for it or not."""
+    for name in _NEEDED_BY_SEV:
+        if facts.kernel.parameter(name) in {"N", "0"}:
+            where = f"/sys/module/{name.replace('.', '/parameters/')}"
+            return Hit(f"{name} is off, and SEV needs it", where)
+    return Miss()
 
 
 def no_es_asids(facts: Facts) -> Answer:

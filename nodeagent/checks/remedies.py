@@ -110,6 +110,7 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.KVM_PARAM_DISABLED: Remedy(
         Who.HOST, "remove that option, then reload kvm_amd with no guest running", Restart.RELOAD
     ),
+    Code.KVM_DEVICE_ODD: Remedy(Who.HOST, "modprobe kvm_amd; udev makes /dev/kvm when it loads"),
     Code.KERNEL_SNP_NOT_ENABLED: Remedy(
         Who.KERNEL,
         "boot a kernel with SNP host support (CONFIG_KVM_AMD_SEV=y); look for SNP in its log",

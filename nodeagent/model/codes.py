@@ -42,6 +42,7 @@ class Code(StrEnum):
     KVM_AMD_NOT_LOADED = auto()
     KERNEL_NO_SNP_HOST = auto()
     KVM_PARAM_DISABLED = auto()
+    KVM_DEVICE_ODD = auto()
     KERNEL_SNP_NOT_ENABLED = auto()
     KVM_SNP_DISABLED_AFTER_INIT = auto()
 

@@ -32,6 +32,12 @@ def _switched_off(token: str | None) -> Delta:
     return delta
 
 
+def _runs_without_npt(draft: Draft) -> None:
+    """No option asks for it, and yet KVM could not have it."""
+    draft.param("kvm_amd", "npt", "N")
+    _kvm_says_no(draft)
+
+
 def _in_vm(draft: Draft) -> None:
     draft.flags(add=("hypervisor",))
     draft.leaf("0x1", ecx=draft.cpuid["0x1"][2] | 1 << 31)
@@ -203,6 +209,7 @@ OTHER_WITNESS: Mapping[str, Mapping[str, Delta]] = {
         "npt": _switched_off("kvm_amd.npt=0"),
         "lbrv": _switched_off("kvm_amd.lbrv=0"),
         "mmio_caching": _switched_off("kvm.mmio_caching=0"),
+        "npt as it runs": _runs_without_npt,
     },
     "19": {"misc.capacity": lambda draft: draft.asids(sev=1006, es=None)},
     "20": {

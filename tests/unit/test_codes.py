@@ -30,6 +30,7 @@ FROZEN = {
     "KVM_AMD_NOT_LOADED": "host",
     "KERNEL_NO_SNP_HOST": "kernel",
     "KVM_PARAM_DISABLED": "host",
+    "KVM_DEVICE_ODD": "host",
     "KERNEL_SNP_NOT_ENABLED": "kernel",
     "KVM_SNP_DISABLED_AFTER_INIT": "kernel",
     "PSP_DEAD": "firmware",
