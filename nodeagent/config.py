@@ -1,6 +1,5 @@
 """Settings: /etc/nodeagent/config.yaml, then the command line, which wins."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -115,8 +114,3 @@ def parse(raw: bytes, name: str) -> Config:
         except ValueError as error:
             raise UsageError(f"{name}: {key} {error}") from None
     return replace(Config(), **found)
-
-
-def from_environment(name: str) -> str | None:
-    """An environment variable; set but empty counts as not set."""
-    return os.environ.get(name) or None

@@ -184,7 +184,7 @@ def comparable(wanted: Wanted, standing: Mapping[str, str], prefix: str) -> dict
 def _answers(judgement: Judgement) -> dict[str, _Answer]:
     answers = {name: _flag(_verdict(judgement, level)) for name, level in _LEVELS.items()}
     answers["ready"] = _ready(judgement.ready)
-    answers["kernel"] = _kernel(judgement)
+    answers["kernel"] = _flag(judgement.kernel)
     answers["profile"] = judgement.profile.value
     values = judgement.values
     answers |= _gpu_values(judgement)
@@ -221,12 +221,6 @@ def _flag(verdict: Verdict) -> _Answer:
 def _ready(ready: Ready) -> _Answer:
     answers: dict[Ready, _Answer] = {Ready.YES: "true", Ready.CANNOT_TELL: _UNSURE}
     return answers.get(ready)
-
-
-def _kernel(judgement: Judgement) -> _Answer:
-    if judgement.kernel_ok:
-        return "true"
-    return _UNSURE if _verdict(judgement, Level.ENABLED) is Verdict.UNKNOWN else None
 
 
 def _sure(answers: Mapping[str, _Answer], prefix: str) -> Iterator[tuple[str, str]]:

@@ -51,7 +51,7 @@ class Probes(Protocol):
         """Every register of every CPU named; a CPU that faults is in `unreadable`."""
 
     def sev(self, command: int) -> Seen[bytes | PspFailure]:
-        """One question to the PSP: sub-commands 1, 8 and 9 only (snp-host.md §0.3)."""
+        """One question to the PSP: sub-commands 1 and 9 only (snp-host.md §0.3)."""
 
     def kvm_api(self) -> Seen[int]: ...
 

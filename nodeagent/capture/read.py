@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from nodeagent.capture.shape import Node, describe, load, mapping_of_text, paths
 from nodeagent.errors import CaptureError, nearest
@@ -23,7 +23,8 @@ _NOT_CAPTURED = "not captured"
 _HOST_KEYS = frozenset(
     {"version", "captured", "note", "uname", "boot_id", "euid", "absent", "denied"}
 )
-_SEV_NAMES = {1: "platform_status", 8: "get_id2", 9: "snp_platform_status"}
+_PROBE_KEYS = frozenset({"cpuid", "msr", "sev", "kvm", "gpu", "versions"})
+_SEV_NAMES = {1: "platform_status", 9: "snp_platform_status"}
 
 
 class CapturedFiles:
@@ -90,6 +91,9 @@ class CapturedProbes:
     """probes.json; every value is checked when the capture is opened, not when it is used."""
 
     def __init__(self, node: Node, files: CapturedFiles, tree: Root, uname: Uname | None) -> None:
+        for key, value in node.items():
+            if key not in _PROBE_KEYS:
+                unknown_key(value, key, _PROBE_KEYS)
         self._files = files
         self._tree = tree
         self._uname = uname
@@ -147,12 +151,12 @@ class CapturedProbes:
 
     def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
         if gap := self._files.denied(klog.RING):
-            kept = klog.files(self._tree)
+            kept = klog.files(self._tree, self._uname)
             return kept if isinstance(kept, tuple) else gap
         text = self._files.read(klog.RING, 64 << 20)
         if isinstance(text, str):
             return klog.RING, (klog.clean(line) for line in text.split("\n"))
-        kept = klog.files(self._tree)
+        kept = klog.files(self._tree, self._uname)
         return kept if isinstance(kept, tuple) else text
 
     @contextmanager
@@ -221,10 +225,14 @@ class CapturedMachine:
             version.fail(f"is {version.number()}, and this program reads version {VERSION}")
         for key, value in host.items():
             if key not in _HOST_KEYS:
-                guess = nearest(key, _HOST_KEYS)
-                value.fail("is no known key" + (f"; did you mean {guess}?" if guess else ""))
+                unknown_key(value, key, _HOST_KEYS)
             if key in {"captured", "note", "boot_id"} and value.value is not None:
                 value.text()
+
+
+def unknown_key(node: Node, key: str, known: frozenset[str]) -> NoReturn:
+    guess = nearest(key, known)
+    node.fail("is no known key" + (f"; did you mean {guess}?" if guess else ""))
 
 
 def _uname(node: Node | None) -> Uname | None:

@@ -1,5 +1,7 @@
 """Unpacks a .tar.gz of a capture within bounds: it is a stranger's archive."""
 
+import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ _MAX_MEMBERS = 100_000
 def unpack(path: str, target: Path) -> str:
     """The folder in `target` that holds host.json, at the archive's top or one below."""
     total = 0
+    target = target.resolve()
     try:
         with tarfile.open(path, "r:*") as archive:
             for number, member in enumerate(archive):
@@ -19,7 +22,7 @@ def unpack(path: str, target: Path) -> str:
                 if number >= _MAX_MEMBERS or total > _MAX_BYTES:
                     raise CaptureError(f"{path}: unpacks to more than a capture can hold")
                 _unpack_one(archive, member, target, path)
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise CaptureError(
             f"{path}: cannot be unpacked: {error}", hint="it must be a .tar.gz of a capture"
         ) from error
@@ -39,7 +42,7 @@ def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path,
     if ".." in parts or member.name.startswith("/"):
         raise CaptureError(f"{path}: {member.name!r:.80} leads out of the archive")
     place = target.joinpath(*parts)
-    if any(folder.is_symlink() for folder in [*place.parents, place] if folder != target):
+    if any((target / Path(*parts[:depth])).is_symlink() for depth in range(1, len(parts) + 1)):
         raise CaptureError(f"{path}: {member.name!r:.80} lies behind a link")
     if member.isdir():
         place.mkdir(parents=True, exist_ok=True)
@@ -49,6 +52,7 @@ def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path,
         place.symlink_to(member.linkname)
     elif member.isreg():
         source = archive.extractfile(member)
-        place.write_bytes(source.read() if source else b"")
+        with place.open("wb") as file:
+            shutil.copyfileobj(source or io.BytesIO(), file)
     else:
         raise CaptureError(f"{path}: {member.name!r:.80} is no file, folder or symbolic link")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from nodeagent.model.codes import Code
 from nodeagent.model.host import KernelLog, LogEvent
 from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.text import printable
 
 
 class Hit(NamedTuple):
@@ -70,9 +71,3 @@ def logged(log: Seen[KernelLog], *kinds: str) -> Answer:
 def shown(event: LogEvent) -> str:
     """A log line as quoted in a report: short, printable, without control characters."""
     return printable(event.line)
-
-
-def printable(text: str, limit: int = 160) -> str:
-    """A stranger's text made safe for a terminal."""
-    safe = "".join(char if char.isprintable() else "?" for char in text)
-    return safe if len(safe) <= limit else safe[: limit - 1] + "…"

@@ -1,18 +1,23 @@
 """Judges `enabled` by the decision table, and shows its facets one by one."""
 
 from nodeagent.checks import firmware, kernel
-from nodeagent.checks.answer import Gap, Hit, Miss, printable
+from nodeagent.checks.answer import (
+    Gap,
+    Hit,
+    Miss,
+    shown,
+)
 from nodeagent.checks.table import FACETS, Answered, first
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, unknown, warn
-from nodeagent.model.host import KernelLog, SnpStatus
+from nodeagent.model.host import KernelLog, PspFailure, SnpStatus
 from nodeagent.model.seen import Unreadable
+from nodeagent.model.text import printable
 from nodeagent.model.words import Confidence, Level
 
 _PARAMETER = "/sys/module/kvm_amd/parameters/sev_snp"
 _Y_IS_PROOF = (6, 16)
-_KVM_API = 12
 
 
 def judge(facts: Facts, answered: tuple[Answered, ...]) -> Outcome:
@@ -34,6 +39,9 @@ def _evidence(facts: Facts) -> Outcome:
     """`Y` alone is known to lie before 6.16 (snp-host.md §3.3): it takes a second witness."""
     if isinstance(facts.psp.snp, SnpStatus) and facts.psp.snp.running:
         return ok("PSP state INIT, RMP initialised", where="/dev/sev")
+    if isinstance(facts.psp.snp, PspFailure):
+        # A PSP that was asked and failed outweighs what log and KVM said earlier.
+        return unknown(Code.SNP_UNPROVEN, f"the PSP answers {facts.psp.snp}", where="/dev/sev")
     if isinstance(facts.log, KernelLog) and facts.log.first("snp_api"):
         return ok("kvm_amd offers SEV-SNP, and the log has its API line", where=facts.log.origin)
     recent = (facts.kernel.version or (0, 0)) >= _Y_IS_PROOF
@@ -47,8 +55,8 @@ def _evidence(facts: Facts) -> Outcome:
 def _off(facts: Facts, value: str) -> Outcome:
     """Off for certain, no row to tell why: the three-way shorthand of snp-host.md §2.3."""
     flag = kernel.snp_flag(facts)
-    firmware_side = flag is False and kernel.flag_can_show_snp(facts)
-    code = Code.SNP_OFF_FIRMWARE_SIDE if firmware_side else Code.SNP_OFF_KERNEL_SIDE
+    # A kernel whose kvm_amd has the parameter knows the flag as well, whatever its version.
+    code = Code.SNP_OFF_FIRMWARE_SIDE if flag is False else Code.SNP_OFF_KERNEL_SIDE
     shows = "shows" if flag else "does not show"
     seen = f"kvm_amd has sev_snp={printable(value, 20)}, and the kernel {shows} the flag sev_snp"
     return bad(code, seen, where=_PARAMETER)
@@ -75,15 +83,13 @@ def _facet(rows: list[Answered]) -> Outcome:
     return ok("; ".join(text for text in seen if text) or "nothing against it")
 
 
-def kvm_device(facts: Facts) -> Outcome:
-    """What opens every VM; a container that may not open it knows no more than that."""
-    api = facts.kernel.kvm
-    if isinstance(api, Unreadable):
-        return unknown(Code.NO_ACCESS, printable(str(api)), where="/dev/kvm")
-    if api == _KVM_API:
-        return ok(f"KVM API {api}", where="/dev/kvm")
-    shows = "there is no /dev/kvm" if api is None else f"/dev/kvm answers API {api}"
-    return warn(Code.KVM_DEVICE_ODD, f"{shows}, and KVM is API {_KVM_API}", where="/dev/kvm")
+def log_trouble(facts: Facts) -> Outcome | None:
+    """The last thing that went wrong while SNP was on; it does not gate what works now."""
+    log = facts.log
+    events = log.of("trouble") if isinstance(log, KernelLog) else ()
+    if not events or not isinstance(log, KernelLog):
+        return None
+    return warn(Code.SNP_LOG_TROUBLE, f"the kernel says: {shown(events[-1])}", where=log.origin)
 
 
 def cpus_online(facts: Facts) -> Outcome | None:

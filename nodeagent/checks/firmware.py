@@ -19,10 +19,15 @@ def init_errors(facts: Facts) -> Mapping[int, str] | Gap:
     log = facts.log
     if not isinstance(log, KernelLog):
         return gap("kernel log", log)
-    events = log.of("snp_init_failed", "sev_init_failed")
-    if not events and not log.whole:
+    events = log.since_init("snp_init_failed", "sev_init_failed")
+    if not events and not log.whole and not log.first("snp_api"):
         return gap("kernel log", None, absent="it no longer reaches back to the boot")
-    return {int(event.fields["error"], 0): shown(event) for event in reversed(events)}
+    return {_number(event.fields["error"]): shown(event) for event in reversed(events)}
+
+
+def _number(text: str) -> int:
+    """The kernel prints hex with 0x and decimal without; a leading zero means nothing."""
+    return int(text, 16) if text[:2].lower() == "0x" else int(text)
 
 
 def incomplete(facts: Facts) -> Answer:
@@ -52,11 +57,17 @@ def _dead_answer(facts: Facts) -> Answer:
             return gap("/dev/sev", other, absent=missing)
 
 
+def tmr_failed(facts: Facts) -> Answer:
+    """Row 19c. The driver found no memory for its trusted region: no SEV-ES, so no SNP guest."""
+    return logged(facts.log, "tmr_failed")
+
+
 def invalid_config(facts: Facts) -> Answer:
     """Row 20. Error 0x3, or the kernel skipped INIT for offline CPUs (from about 7.2)."""
-    skipped = logged(facts.log, "cpus_offline")
-    if isinstance(skipped, Hit):
-        return Hit(skipped.seen, skipped.where, Code.CPUS_OFFLINE)
+    log = facts.log
+    skipped = log.since_init("cpus_offline") if isinstance(log, KernelLog) else ()
+    if skipped:
+        return Hit(f"the kernel says: {shown(skipped[0])}", "kernel log", Code.CPUS_OFFLINE)
     errors = init_errors(facts)
     if isinstance(errors, Gap):
         return errors
@@ -67,7 +78,8 @@ def invalid_config(facts: Facts) -> Answer:
 
 def _config_cause(facts: Facts) -> Code | None:
     """In the order in which the field found them (snp-host.md §2.3, row 20)."""
-    if offline(facts):
+    hidden = isinstance(facts.cpus.online, Unreadable)
+    if offline(facts) or (hidden and offlining_options(facts)):
         return Code.CPUS_OFFLINE
     if facts.kernel.efi is False:
         return Code.LEGACY_BOOT
@@ -154,6 +166,13 @@ def state_lost(facts: Facts) -> Answer:
             return Hit(f"the PSP is in state {status.state}, the RMP is {rmp}", "/dev/sev")
         case NotAsked(why):
             return Gap(Unreadable("/dev/sev", f"not asked: {why}"))
+        case PspFailure() as failure if _says_not_initialised(failure):
+            return Hit(f"the PSP answers {failure}: SNP is not initialised", "/dev/sev")
         case other:
             missing = str(other) if isinstance(other, PspFailure) else "is absent"
             return gap("/dev/sev", other, absent=missing)
+
+
+def _says_not_initialised(failure: PspFailure) -> bool:
+    """EINVAL from the driver, or the firmware's own word for it (snp-host.md §0.3, §4.2)."""
+    return failure.errno == "EINVAL" or failure.firmware in {0x1, 0x20}

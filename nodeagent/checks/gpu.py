@@ -3,21 +3,22 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from nodeagent.checks.answer import printable
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, unknown
-from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held
+from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held, is_dead
 from nodeagent.model.seen import Unreadable
+from nodeagent.model.text import printable
 from nodeagent.model.words import CcMode
 
 _BOOTED = 0xFF
+_FIRST_UNKNOWN = 0x2900  # Ada ends below it, Blackwell begins (gpu-cc.md §4.1)
 _ALL_ONES = 0xFFFFFFFF
 _SECURITY_FAULT = frozenset({0xBADF0200, 0xBAD00200})
-_BUS_ERROR = 0xBADF
-_ARCHITECTURE = {"hopper": 0x18, "gb100": 0x1A, "gb202": 0x1B}
+_ARCHITECTURE = {"hopper": 0x18, "gb100": 0x1A, "gb202": 0x1B, "ls10": 0x00}
 _CC = {0b00: CcMode.OFF, 0b01: CcMode.ON, 0b11: CcMode.DEVTOOLS}
-_PPCIE = 1 << 5
+_MULTI_GPU = 0b11 << 5
+_PPCIE = 0b01 << 5
 _UNREAD = unknown(Code.NO_ACCESS, "its mode register could not be read")
 
 
@@ -36,8 +37,7 @@ def modes(devices: Iterable[Gpu], lockdown: str) -> dict[str, Mode | Outcome]:
 def mode_of(device: Gpu, lockdown: str) -> Mode | Outcome:
     """A register that reads well is a mode; everything else has a reason of its own."""
     if device.chip is None:
-        seen = f"device id {device.pci.device:#06x} is no part with a confidential mode"
-        return _named(device, bad(Code.GPU_NOT_CAPABLE, seen))
+        return _named(device, _unlisted(device.pci.device))
     match device.status:
         case Held(by):
             return _held(device, str(by[0]))
@@ -50,15 +50,19 @@ def mode_of(device: Gpu, lockdown: str) -> Mode | Outcome:
             return found if isinstance(found, Mode) else _named(device, found)
 
 
+def _unlisted(device_id: int) -> Outcome:
+    """Older parts have no confidential mode; of newer ones nothing is known here."""
+    if device_id < _FIRST_UNKNOWN:
+        seen = f"device id {device_id:#06x} is no part with a confidential mode"
+        return bad(Code.GPU_NOT_CAPABLE, seen)
+    return unknown(Code.GPU_NOT_KNOWN, f"device id {device_id:#06x} is newer than what is known")
+
+
 def _named(device: Gpu, outcome: Outcome) -> Outcome:
-    return Outcome(
-        outcome.verdict,
-        outcome.code,
-        f"{device.bdf}: {outcome.seen}",
-        outcome.where or device.bdf,
-        outcome.cause,
-        outcome.confidence,
-        device.bdf,
+    return outcome._replace(
+        seen=f"{device.bdf}: {outcome.seen}",
+        where=outcome.where or device.bdf,
+        device=device.bdf,
     )
 
 
@@ -90,8 +94,8 @@ def _decode(device: Gpu, status: GpuStatus, family: str) -> Mode | Outcome:
         return unknown(Code.NO_ACCESS, printable(str(boot0)))
     if boot0 in _SECURITY_FAULT:
         return bad(Code.GPU_SECURITY_FAULT, f"BOOT_0 reads {boot0:#010x}: locked after a fault")
-    if boot0 == _ALL_ONES or boot0 >> 16 == _BUS_ERROR:
-        return _gone(device, boot0)
+    if is_dead(boot0):
+        return _gone(device, boot0, family)
     if status.recovery is True or (boot0 == 0 and family == "hopper"):
         return bad(Code.GPU_RECOVERY, "its firmware is in recovery mode")
     architecture = _ARCHITECTURE.get(family)
@@ -106,13 +110,18 @@ def _booted(status: GpuStatus, family: str) -> Mode | Outcome:
         if isinstance(value, Unreadable):
             return unknown(Code.NO_ACCESS, printable(str(value)))
     if status.boot != _BOOTED:
-        return bad(Code.GPU_BOOT_INCOMPLETE, f"boot register reads {status.boot:#x}, not 0xff")
+        # A VM that starts or stops resets its GPU: a boot under way is no fault yet.
+        seen = f"boot register reads {status.boot:#x}, not 0xff"
+        return unknown(Code.GPU_BOOT_INCOMPLETE, seen)
     return _mode(status.mode, family) if isinstance(status.mode, int) else _UNREAD
 
 
-def _gone(device: Gpu, boot0: int) -> Outcome:
-    """Never called gone where somebody might hold it: a VM's reset looks the same."""
+def _gone(device: Gpu, boot0: int, family: str) -> Outcome:
+    """Never called gone where it might be held or in its reset: both look the same."""
     seen = f"BOOT_0 reads {boot0:#010x}"
+    if family not in {"hopper", "ls10"} and boot0 == _ALL_ONES:
+        # Blackwell keeps its BARs behind a firewall until it has booted (gpu-cc.md §9.4).
+        return unknown(Code.GPU_BOOT_INCOMPLETE, f"{seen}: lost, or still behind its firewall")
     if isinstance(device.holders, tuple):
         return bad(Code.GPU_GONE, f"{seen}, though it is awake and nobody has it open")
     return unknown(Code.NO_ACCESS, f"{seen}, and who has it open cannot be told")
@@ -120,14 +129,15 @@ def _gone(device: Gpu, boot0: int) -> Outcome:
 
 def _mode(value: int, family: str) -> Mode | Outcome:
     """Status registers by family (gpu-cc.md §5.1)."""
-    if value == _ALL_ONES or value >> 16 == _BUS_ERROR:
+    if is_dead(value):
         return unknown(Code.NO_ACCESS, f"its mode register reads {value:#010x}")
     if family == "ls10":
         mode = CcMode.PPCIE if value & 1 else CcMode.OFF
         return Mode(mode, mode.value)
     found = _CC.get(value & 0b11)
-    if family == "hopper" and value & _PPCIE:
-        found = CcMode.PPCIE if found is CcMode.OFF else None
+    if family == "hopper" and value & _MULTI_GPU:
+        alone = found is CcMode.OFF and value & _MULTI_GPU == _PPCIE
+        found = CcMode.PPCIE if alone else None
     if found is None:
         return bad(Code.GPU_MODE_INVALID, f"its mode bits are {value & 0x63:#x}, no valid mode")
     return Mode(found, found.value)
@@ -156,7 +166,7 @@ def judge_modes(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
     gpus = modes(devices.gpus, lockdown)
     switches = modes(devices.switches, lockdown)
     reasons = [each for each in gpus.values() if isinstance(each, Outcome)]
-    protected = want is CcMode.PPCIE or CcMode.PPCIE in known_modes(gpus).values()
+    protected = is_protected(devices, want)
     if protected:
         reasons += [each for each in switches.values() if isinstance(each, Outcome)]
     if reasons:
@@ -168,6 +178,11 @@ def judge_modes(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
     return mismatch or tuple(
         ok(f"{bdf}: {each.says}", where=bdf) for bdf, each in gpus.items() if isinstance(each, Mode)
     )
+
+
+def is_protected(devices: Devices, want: CcMode | None) -> bool:
+    """Whether protected PCIe is used or asked for: then the switches count as well."""
+    return want is CcMode.PPCIE or CcMode.PPCIE in all_modes(devices, "").values()
 
 
 def _against_want(found: Mapping[str, CcMode], want: CcMode | None) -> tuple[Outcome, ...]:

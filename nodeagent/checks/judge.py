@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from nodeagent.checks import enabled, firmware, gpu, kernel, passthrough
-from nodeagent.checks.answer import Gap, Miss
+from nodeagent.checks.answer import Gap, Hit
 from nodeagent.checks.remedies import remedy_for
 from nodeagent.checks.table import FACETS, Answered, answers
 from nodeagent.model.codes import Code
@@ -57,10 +57,10 @@ _P = Level.PASSTHROUGH
 CHECKS: tuple[Check, ...] = (
     Check("iommu.groups", _P, "IOMMU groups", _plain(passthrough.groups)),
     Check("iommu.translation", _P, "domain type DMA", _plain(passthrough.translation)),
-    Check("iommu.isolation", _P, "each GPU alone in its group", _plain(passthrough.isolation)),
+    Check("iommu.isolation", _P, "each GPU alone in its group", passthrough.isolation),
     Check("vfio.module", _P, "vfio-pci", _plain(passthrough.vfio)),
     Check("gpu.driver", _P, "each GPU bound to vfio-pci", passthrough.drivers),
-    Check("gpu.bars", _P, "assigned BARs", _plain(passthrough.bars)),
+    Check("gpu.bars", _P, "assigned BARs", passthrough.bars),
     Check("host.drivers", _P, "no host GPU driver", _plain(passthrough.host_drivers)),
     Check("gpu.mode", Level.GPU, "one confidential mode on every GPU", gpu.judge_modes),
 )
@@ -82,7 +82,7 @@ def judge(facts: Facts, *, profile: Profile, want: CcMode | None) -> Judgement:
         todo=todo,
         levels=levels,
         findings=findings,
-        kernel_ok=_kernel_ok(answered, levels),
+        kernel=_kernel(answered, levels),
         values=_values(facts),
         proven=_proven(facts),
         root_adds=_root_adds(answered, findings),
@@ -146,8 +146,9 @@ def _enabled(
         _finding(facts, name, Level.ENABLED, FACETS[name].wants, outcome)
         for name, outcome in enabled.facets(below, Level.ENABLED).items()
     ]
-    kvm = enabled.kvm_device(facts)
-    found.append(_finding(facts, "kvm.device", Level.ENABLED, "KVM API 12", kvm))
+    trouble = enabled.log_trouble(facts)
+    if trouble:
+        found.append(_finding(facts, "log.trouble", Level.ENABLED, "a quiet log", trouble))
     online = enabled.cpus_online(facts)
     if online:
         found.append(_finding(facts, "cpus.online", Level.ENABLED, "every CPU online", online))
@@ -224,13 +225,16 @@ def _todo(
     )
 
 
-def _kernel_ok(answered: tuple[Answered, ...], levels: Mapping[Level, LevelVerdict]) -> bool:
+def _kernel(answered: tuple[Answered, ...], levels: Mapping[Level, LevelVerdict]) -> Verdict:
     """Its kernel rows alone; where SNP is on for certain they cannot be against it."""
+    if levels[Level.CAPABLE].verdict is not Verdict.PASS:
+        return levels[Level.CAPABLE].verdict
     if levels[Level.ENABLED].verdict is Verdict.PASS:
-        return True
-    rows = [each for each in answered if FACETS[each.row.facet].is_kernel]
-    bare = levels[Level.CAPABLE].verdict is Verdict.PASS
-    return bare and all(isinstance(each.answer, Miss) for each in rows)
+        return Verdict.PASS
+    rows = [each.answer for each in answered if FACETS[each.row.facet].is_kernel]
+    if any(isinstance(each, Hit) for each in rows):
+        return Verdict.FAIL
+    return Verdict.UNKNOWN if any(isinstance(each, Gap) for each in rows) else Verdict.PASS
 
 
 def _proven(facts: Facts) -> dict[str, CcMode]:

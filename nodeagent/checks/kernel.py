@@ -9,7 +9,7 @@ from nodeagent.checks.answer import (
     either,
     gap,
     logged,
-    printable,
+    shown,
 )
 from nodeagent.checks.silicon import identity, snp_enable
 from nodeagent.model.codes import Code
@@ -17,23 +17,18 @@ from nodeagent.model.cpu import SevLeaf
 from nodeagent.model.facts import Facts
 from nodeagent.model.host import KernelLog
 from nodeagent.model.seen import Unreadable
+from nodeagent.model.text import printable
 
 _CMDLINE = "/proc/cmdline"
 _ON = frozenset({"Y", "1"})
 _SNP = "kvm_amd.sev_snp"
-_PASSTHROUGH = {
-    "iommu": {"pt": True, "nopt": False, "off": True},
-    "iommu.passthrough": {"1": True, "y": True, "on": True, "0": False, "n": False, "off": False},
-    "amd_iommu": {"off": True},
-}
+_IOMMU_WORDS = {"pt": True, "nopt": False, "off": True}
 _DISABLING = {
     "kvm_amd": frozenset({"sev", "sev_es", "sev_snp", "npt", "lbrv"}),
     "kvm": frozenset({"mmio_caching"}),
 }
-_OFF = frozenset({"0", "n", "off"})
 _NEEDED_BY_SEV = ("kvm_amd.npt", "kvm_amd.lbrv", "kvm.mmio_caching")
 _SNP_AT_MODULE_LOAD = (7, 1)
-_FIRST_SNP_HOST = (6, 9)
 
 
 def words(facts: Facts) -> tuple[str, ...]:
@@ -51,33 +46,58 @@ def passthrough_word(facts: Facts) -> str | None:
     for word in words(facts):
         name, _, value = word.partition("=")
         for part in value.lower().split(","):
-            effect = _PASSTHROUGH.get(name, {}).get(part)
+            effect = _takes_iommu(name, part)
             if effect is not None:
                 guilty["amd" if name == "amd_iommu" else "iommu"] = word if effect else None
     return next((word for word in guilty.values() if word), None)
 
 
+def _takes_iommu(name: str, value: str) -> bool | None:
+    """Whether an option takes translation away or gives it; None: it does neither."""
+    match name:
+        case "iommu":
+            return _IOMMU_WORDS.get(value)
+        case "iommu.passthrough":
+            return truth(value)
+        case "amd_iommu" if value == "off":
+            return True
+        case _:
+            return None
+
+
+def truth(value: str) -> bool | None:
+    """As the kernel's kstrtobool reads it: by the first character, or two after an `o`."""
+    start = value.lower()[:2]
+    if start[:1] in {"y", "t", "1"} or start == "on":
+        return True
+    if start[:1] in {"n", "f", "0"} or start == "of":
+        return False
+    return None
+
+
 def iommu_passthrough(facts: Facts) -> Answer:
     """Row 11. Also where the log is closed: these words alone make the kernel refuse SNP."""
-    word = passthrough_word(facts)
     told = logged(facts.log, "iommu_passthrough")
+    cause, because = _passthrough_cause(facts)
     if isinstance(told, Hit):
-        return Hit(_because(told.seen, _passthrough_cause(facts, word)), told.where)
-    if word and not snp_offered(facts):
-        return Hit(f"the kernel command line has {printable(word)}", _CMDLINE)
+        return Hit(f"{because}; {told.seen}" if because else told.seen, told.where, cause)
+    if cause is Code.IOMMU_OPTION and not snp_offered(facts):
+        return Hit(because, _CMDLINE, cause)
     return told if isinstance(told, Gap) and not snp_offered(facts) else Miss()
 
 
-def _passthrough_cause(facts: Facts, word: str | None) -> str:
+def _passthrough_cause(facts: Facts) -> tuple[Code | None, str]:
+    """Who took the IOMMU away; nobody is named where an input that could tell is closed."""
+    word = passthrough_word(facts)
     if word:
-        return f"the command line has {printable(word)}"
-    if config_option(facts, "CONFIG_IOMMU_DEFAULT_PASSTHROUGH") == "y":
-        return "this kernel was built with CONFIG_IOMMU_DEFAULT_PASSTHROUGH=y"
-    return "no option asks for it, so the IOMMU is off in the BIOS"
-
-
-def _because(seen: str, cause: str) -> str:
-    return f"{cause}; {seen}"
+        return Code.IOMMU_OPTION, f"the kernel command line has {printable(word)}"
+    default = config_option(facts, "CONFIG_IOMMU_DEFAULT_PASSTHROUGH")
+    if default is None or not isinstance(facts.kernel.cmdline, tuple):
+        return None, ""
+    if default == "y":
+        seen = "this kernel was built with CONFIG_IOMMU_DEFAULT_PASSTHROUGH=y"
+        return Code.IOMMU_KERNEL_DEFAULT, seen
+    return Code.BIOS_IOMMU_OFF, "no option asks for it, so the IOMMU is off in the BIOS"
 
 
 def iommu_v2(facts: Facts) -> Answer:
@@ -139,6 +159,18 @@ def kvm_not_loaded(facts: Facts) -> Answer:
     return Hit("kvm_amd is not loaded", "/sys/module")
 
 
+def no_kvm_device(facts: Facts) -> Answer:
+    """Row 16b. What opens every VM; who may not open it knows no more than that."""
+    if facts.kernel.is_loaded("kvm_amd") is not True:
+        return Miss()
+    api = facts.kernel.kvm
+    if isinstance(api, Unreadable):
+        return Gap(api)
+    if api is None:
+        return Hit("kvm_amd is loaded, and there is no /dev/kvm", "/dev/kvm")
+    return Miss(f"KVM API {api}")
+
+
 def no_snp_host(facts: Facts) -> Answer:
     """Row 17. The parameter's presence decides; the version only words the advice."""
     if facts.kernel.is_loaded("kvm_amd") is not True:
@@ -184,17 +216,15 @@ def _off_by_word(facts: Facts) -> Answer:
 
 
 def _off_by_file(facts: Facts) -> Answer:
-    found = facts.kernel.options
-    if not isinstance(found, tuple):
-        return gap("/etc/modprobe.d", found)
-    for option in found:
+    for option in facts.kernel.options:
         if _disables(option.module, option.name, option.value):
             return Hit(f"{option.where} has: {printable(option.line)}", option.where)
-    return Miss()
+    closed = facts.kernel.options_closed
+    return Gap(closed) if closed else Miss()
 
 
 def _disables(module: str, name: str, value: str) -> bool:
-    return name in _DISABLING.get(module, ()) and value.lower() in _OFF
+    return name in _DISABLING.get(module, ()) and truth(value) is False
 
 
 def _off_as_it_runs(facts: Facts) -> Answer:
@@ -208,7 +238,16 @@ def _off_as_it_runs(facts: Facts) -> Answer:
 
 def no_es_asids(facts: Facts) -> Answer:
     """Row 19. CPUID EDX = 1 leaves no ASID for ES and SNP guests; so says the misc cgroup."""
-    return any_heard(_asid_leaf(facts), _asid_capacity(facts))
+    return any_heard(_asid_leaf(facts), _asid_capacity(facts), _asid_log(facts))
+
+
+def _asid_log(facts: Facts) -> Answer:
+    """KVM's own last word: `unusable` says that the range of ASIDs is empty."""
+    log = facts.log
+    if not isinstance(log, KernelLog):
+        return gap("kernel log", log)
+    unusable = [each for each in log.of("kvm_asids") if each.fields.get("state") == "unusable"]
+    return Hit(f"the kernel says: {shown(unusable[-1])}", log.origin) if unusable else Miss()
 
 
 def _asid_leaf(facts: Facts) -> Answer:
@@ -268,12 +307,6 @@ def disabled_after_init(facts: Facts) -> Answer:
     if on and es_capacity(facts):
         return Hit("SYSCFG[24] is 1 and there are ASIDs, but kvm_amd has sev_snp=N", "/sys/module")
     return Miss()
-
-
-def flag_can_show_snp(facts: Facts) -> bool:
-    """Whether a missing `sev_snp` flag means anything: the kernel must know the flag."""
-    version = facts.kernel.version
-    return version is not None and version >= _FIRST_SNP_HOST
 
 
 def snp_flag(facts: Facts) -> bool | None:

@@ -1,11 +1,12 @@
 """Judges whether a GPU could be put into a guest: groups, drivers, BARs."""
 
-from nodeagent.checks.answer import printable
+from nodeagent.checks.gpu import is_protected
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
-from nodeagent.model.findings import Outcome, bad, ok, unknown, warn
+from nodeagent.model.findings import Outcome, bad, ok, replace_device, unknown, warn
 from nodeagent.model.pci import Gpu, IommuGroup, PciFunction
 from nodeagent.model.seen import Unreadable
+from nodeagent.model.text import printable
 from nodeagent.model.words import CcMode
 
 _GROUPS = "/sys/kernel/iommu_groups"
@@ -13,8 +14,12 @@ _BRIDGE = 0x0604
 _IS_64_BIT = 0x100000  # IORESOURCE_MEM_64
 
 
-def gpus(facts: Facts) -> tuple[Gpu, ...]:
-    return () if isinstance(facts.devices, Unreadable) else facts.devices.gpus
+def targets(facts: Facts, want: CcMode | None) -> tuple[Gpu, ...]:
+    """What is handed to a guest: every GPU, and every switch where protected PCIe is used."""
+    devices = facts.devices
+    if isinstance(devices, Unreadable):
+        return ()
+    return devices.gpus + (devices.switches if is_protected(devices, want) else ())
 
 
 def groups(facts: Facts) -> tuple[Outcome, ...]:
@@ -37,12 +42,15 @@ def translation(facts: Facts) -> tuple[Outcome, ...]:
     return (ok(f"default domain type {printable(', '.join(sorted(types)), 40)}"),) if types else ()
 
 
-def isolation(facts: Facts) -> tuple[Outcome, ...]:
+def isolation(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
     """A group with anything but the GPU's own functions and bridges is handed over whole."""
     found = facts.iommu.groups
     if found is None or isinstance(found, Unreadable):
         return ()
-    return tuple(_isolated(facts, gpu, found.get(_number(gpu.pci))) for gpu in gpus(facts))
+    return tuple(
+        replace_device(_isolated(facts, each, found.get(_number(each.pci))), each.bdf)
+        for each in targets(facts, want)
+    )
 
 
 def _number(function: PciFunction) -> int:
@@ -58,16 +66,22 @@ def _isolated(facts: Facts, gpu: Gpu, group: IommuGroup | None) -> Outcome:
         return unknown(Code.NO_ACCESS, f"members of group {group.number} cannot be read")
     slot = gpu.bdf.rpartition(".")[0]
     others = [bdf for bdf in group.members if bdf.rpartition(".")[0] != slot]
-    strangers = [bdf for bdf in others if not _is_bridge(facts, bdf)]
+    functions = {bdf: facts.iommu.foreign.get(bdf) for bdf in others}
+    strangers = [bdf for bdf, each in functions.items() if _is_stranger(each)]
     if strangers:
         seen = f"{gpu.bdf} shares group {group.number} with {_names(strangers)}"
         return bad(Code.IOMMU_GROUP_SHARED, seen, where=f"{_GROUPS}/{group.number}")
+    hidden = [each for each in functions.values() if isinstance(each, Unreadable)]
+    if hidden:
+        return unknown(Code.NO_ACCESS, printable(str(hidden[0])), where=hidden[0].where)
     return ok(f"{gpu.bdf} is alone in group {group.number}")
 
 
-def _is_bridge(facts: Facts, bdf: str) -> bool:
-    function = facts.iommu.foreign.get(bdf)
-    return isinstance(function, PciFunction) and function.pci_class >> 8 == _BRIDGE
+def _is_stranger(function: PciFunction | Unreadable | None) -> bool:
+    """Whether it is certainly no bridge; None is an NVIDIA function, which never is one here."""
+    if isinstance(function, Unreadable):
+        return False
+    return function is None or function.pci_class >> 8 != _BRIDGE
 
 
 def _names(bdfs: list[str]) -> str:
@@ -76,11 +90,8 @@ def _names(bdfs: list[str]) -> str:
 
 
 def drivers(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
-    """vfio-pci or one of its variants; switches too where they are handed over with the GPUs."""
-    targets = list(gpus(facts))
-    if want is CcMode.PPCIE and not isinstance(facts.devices, Unreadable):
-        targets += facts.devices.switches
-    return tuple(_driver(gpu.pci) for gpu in targets)
+    """vfio-pci or one of its variants."""
+    return tuple(replace_device(_driver(each.pci), each.bdf) for each in targets(facts, want))
 
 
 def _driver(function: PciFunction) -> Outcome:
@@ -91,28 +102,31 @@ def _driver(function: PciFunction) -> Outcome:
     if driver is None:
         return bad(Code.GPU_NOT_VFIO, f"{function.bdf} has no driver", where=where)
     if "vfio" in driver:
-        return ok(f"{function.bdf} is bound to {printable(driver, 40)}")
+        override = function.override if isinstance(function.override, str) else None
+        by = f" by driver_override {printable(override, 40)}" if override else ""
+        return ok(f"{function.bdf} is bound to {printable(driver, 40)}{by}")
     seen = f"{function.bdf} is bound to {printable(driver, 40)}"
     return bad(Code.GPU_NOT_VFIO, seen, where=where)
 
 
-def bars(facts: Facts) -> tuple[Outcome, ...]:
-    return tuple(_bars(gpu.pci) for gpu in gpus(facts))
+def bars(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
+    return tuple(replace_device(_bars(each.pci), each.bdf) for each in targets(facts, want))
 
 
 def _bars(function: PciFunction) -> Outcome:
-    """BAR0 and the next one; the kernel empties the line of one it could not place."""
+    """BAR0, and of a GPU the next one; the kernel empties the line of one it could not place."""
     found = function.bars
     where = f"/sys/bus/pci/devices/{function.bdf}/resource"
     if found is None or isinstance(found, Unreadable):
         return unknown(Code.NO_ACCESS, f"{function.bdf}: BARs cannot be read", where=where)
     assigned = {bar.number for bar in found if bar.start and bar.size}
     wide = any(bar.number == 0 and bar.flags & _IS_64_BIT for bar in found)
-    lost = sorted({0, 2 if wide else 1} - assigned)
+    needed = {0, 2 if wide else 1} if function.is_gpu else {0}
+    lost = sorted(needed - assigned)
     if lost:
-        which = " and ".join(f"resource{index}" for index in lost)
+        which = " and ".join(f"resource{number}" for number in lost)
         return bad(Code.BAR_UNASSIGNED, f"{function.bdf}: {which} without address", where=where)
-    return ok(f"{function.bdf}: {len(found)} BARs assigned")
+    return ok(f"{function.bdf}: {len(assigned)} BARs assigned")
 
 
 def vfio(facts: Facts) -> tuple[Outcome, ...]:
@@ -132,10 +146,14 @@ def vfio(facts: Facts) -> tuple[Outcome, ...]:
 
 def host_drivers(facts: Facts) -> tuple[Outcome, ...]:
     """A loaded host driver takes the GPU back at the next rescan or boot."""
-    if not gpus(facts):
+    if isinstance(facts.devices, Unreadable) or not facts.devices.gpus:
         return ()
-    loaded = [name for name in ("nvidia", "nouveau") if facts.kernel.is_loaded(name) is True]
+    states = {name: facts.kernel.is_loaded(name) for name in ("nvidia", "nouveau")}
+    loaded = [name for name, state in states.items() if state is True]
     if loaded:
         names = " and ".join(loaded)
         return (warn(Code.HOST_DRIVER_LOADED, f"the host has {names} loaded", where="/sys/module"),)
+    for state in states.values():
+        if isinstance(state, Unreadable):
+            return (unknown(Code.NO_ACCESS, str(state), where=state.where),)
     return (ok("no host GPU driver is loaded"),)

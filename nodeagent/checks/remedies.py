@@ -87,10 +87,18 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.BIOS_SVM_OFF: Remedy(Who.BIOS, f"{_CBS_CPU} > SVM Mode: Enabled", _BOOT, _NO_OPTION),
     Code.IOMMU_PASSTHROUGH_OR_OFF: Remedy(
         Who.KERNEL,
-        "remove iommu=pt, iommu.passthrough=1, iommu=off and amd_iommu=off from the kernel "
-        f"command line; if none is there, in the BIOS: {_CBS_NBIO} > IOMMU: Enabled",
+        "look for iommu=pt, iommu.passthrough=1, iommu=off or amd_iommu=off on the kernel "
+        f"command line and remove it; if none is there, in the BIOS: {_CBS_NBIO} > IOMMU: Enabled",
+        _BOOT,
+    ),
+    Code.IOMMU_OPTION: Remedy(
+        Who.KERNEL,
+        "remove that option from the kernel command line",
         _BOOT,
         "Guides that ask for iommu=pt predate SNP: the kernel refuses SNP with it.",
+    ),
+    Code.IOMMU_KERNEL_DEFAULT: Remedy(
+        Who.KERNEL, "add iommu=nopt to the kernel command line, or use another kernel", _BOOT
     ),
     Code.IOMMU_V2_PGTABLE: Remedy(
         Who.KERNEL, "remove amd_iommu=pgtbl_v2 from the kernel command line", _BOOT
@@ -110,7 +118,9 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.KVM_PARAM_DISABLED: Remedy(
         Who.HOST, "remove that option, then reload kvm_amd with no guest running", Restart.RELOAD
     ),
-    Code.KVM_DEVICE_ODD: Remedy(Who.HOST, "modprobe kvm_amd; udev makes /dev/kvm when it loads"),
+    Code.KVM_DEVICE_MISSING: Remedy(
+        Who.HOST, "reload kvm_amd with no guest running: udev makes /dev/kvm", Restart.RELOAD
+    ),
     Code.KERNEL_SNP_NOT_ENABLED: Remedy(
         Who.KERNEL,
         "boot a kernel with SNP host support (CONFIG_KVM_AMD_SEV=y); look for SNP in its log",
@@ -126,6 +136,12 @@ REMEDIES: Mapping[Code, Remedy] = {
         "power cycle the node: take it off power, a reboot is not enough",
         _POWER,
         "The security processor stopped answering.",
+    ),
+    Code.SEV_ES_UNAVAILABLE: Remedy(
+        Who.KERNEL, "reboot: the driver found no memory in one piece when it loaded", _BOOT
+    ),
+    Code.SNP_LOG_TROUBLE: Remedy(
+        Who.HOST, "move the guests away and reboot; if it comes back, update BIOS and kernel", _BOOT
     ),
     Code.SNP_INIT_INVALID_CONFIG: Remedy(
         Who.BIOS,
@@ -208,6 +224,9 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.GPU_NOT_CAPABLE: Remedy(
         Who.HARDWARE, "use Hopper or newer (H100, H200, B200, RTX PRO 6000 Server Edition)"
     ),
+    Code.GPU_NOT_KNOWN: Remedy(
+        Who.HOST, "use a newer nodeagent: this one does not know the GPU's registers"
+    ),
     Code.GPU_ASLEEP: Remedy(
         Who.HOST,
         "set `options vfio-pci disable_idle_d3=1` in modprobe.d, or run where the GPU may be woken",
@@ -233,6 +252,9 @@ REMEDIES: Mapping[Code, Remedy] = {
 }
 
 CAUSES: Mapping[tuple[Code, Code], Remedy] = {
+    (Code.IOMMU_PASSTHROUGH_OR_OFF, Code.IOMMU_OPTION): REMEDIES[Code.IOMMU_OPTION],
+    (Code.IOMMU_PASSTHROUGH_OR_OFF, Code.IOMMU_KERNEL_DEFAULT): REMEDIES[Code.IOMMU_KERNEL_DEFAULT],
+    (Code.IOMMU_PASSTHROUGH_OR_OFF, Code.BIOS_IOMMU_OFF): REMEDIES[Code.BIOS_IOMMU_OFF],
     (Code.SNP_INIT_INVALID_CONFIG, Code.CPUS_OFFLINE): REMEDIES[Code.CPUS_OFFLINE],
     (Code.SNP_INIT_INVALID_CONFIG, Code.LEGACY_BOOT): REMEDIES[Code.LEGACY_BOOT],
     (Code.SNP_INIT_INVALID_CONFIG, Code.SEV_FW_TOO_OLD): REMEDIES[Code.SEV_FW_TOO_OLD],

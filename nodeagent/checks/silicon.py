@@ -8,7 +8,6 @@ from nodeagent.checks.answer import (
     any_heard,
     gap,
     logged,
-    printable,
 )
 from nodeagent.model.codes import Code
 from nodeagent.model.cpu import (
@@ -24,6 +23,7 @@ from nodeagent.model.cpu import (
     SevLeaf,
 )
 from nodeagent.model.facts import Facts
+from nodeagent.model.text import printable
 
 _SMEE = 1 << 23
 _SNP_ENABLE = 1 << 24
@@ -139,9 +139,17 @@ def _smee_register(facts: Facts) -> Answer:
         return on
     if not on:
         return Hit("SYSCFG[23] is 0: memory encryption is off", "MSR 0xc0010010")
-    if bit(facts, HWCR, 1) is False:
+    locked = bit(facts, HWCR, 1)
+    if locked is False:
         return Hit("HWCR[0] is 0: SMM is not locked", "MSR 0xc0010015", code=Code.BIOS_SMM_UNLOCKED)
+    if isinstance(locked, Gap):
+        return any_heard(_sev_flag(facts), locked) if _shows_sev(facts) else locked
     return Miss("SYSCFG[23] is 1 on every CPU")
+
+
+def _shows_sev(facts: Facts) -> bool:
+    cpu = identity(facts)
+    return not isinstance(cpu, Gap) and "sev" in cpu.flags
 
 
 def _sev_flag(facts: Facts) -> Answer:

@@ -9,6 +9,7 @@ import click
 
 from nodeagent import __version__
 from nodeagent.errors import AgentError, nearest
+from nodeagent.model.text import shown
 
 _COMMANDS = {
     "check": "Read, judge, and say ready or what to fix first.",
@@ -88,9 +89,9 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def complain(error: AgentError) -> None:
     """One line of fact, one of what to try."""
-    click.echo(f"nodeagent: {error}", err=True)
+    click.echo(f"nodeagent: {shown(str(error))}", err=True)
     if error.hint:
-        click.echo(f"  try: {error.hint}", err=True)
+        click.echo(f"  try: {shown(error.hint)}", err=True)
 
 
 def _usage(error: click.ClickException) -> int:

@@ -107,7 +107,7 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-class Words(click.ParamType[str]):
+class Words(click.ParamType):  # type: ignore[type-arg] # a subscript needs click 8.2
     """One of a few words; anything else names the nearest."""
 
     name = "word"

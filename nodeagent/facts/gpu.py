@@ -26,7 +26,6 @@ from nodeagent.seams import Files, Machine
 
 SEEN_FILE = "/run/nodeagent/seen.json"
 _MEMORY_DECODE = 1 << 1
-_Holding = Seen[Mapping[str, tuple[Holder, ...]]]
 
 
 def read(
@@ -40,7 +39,7 @@ def read(
     if isinstance(functions, Unreadable):
         return functions
     targets = [function for function in functions if function.is_gpu or function.is_nvswitch]
-    held = holding.read(machine.files) if targets else {}
+    held = holding.read(machine.files) if targets else holding.Holding({}, None)
     known = {**_remembered(machine.files, boot_id), **remembered} if targets else {}
     devices = [_device(machine, function, held, known.get(function.bdf)) for function in targets]
     return Devices(
@@ -52,7 +51,7 @@ def read(
 
 
 def _device(
-    machine: Machine, function: PciFunction, held: _Holding, remembered: Sighting | None
+    machine: Machine, function: PciFunction, held: holding.Holding, remembered: Sighting | None
 ) -> Gpu:
     chip = chip_of(function)
     nodes = _vfio_nodes(machine.files, function)
@@ -99,20 +98,14 @@ def _vfio_nodes(files: Files, function: PciFunction) -> Seen[tuple[str, ...]]:
 
 
 def _holders(
-    function: PciFunction, nodes: Seen[tuple[str, ...]], held: _Holding
+    function: PciFunction, nodes: Seen[tuple[str, ...]], held: holding.Holding
 ) -> Seen[tuple[Holder, ...]]:
-    if held is None or isinstance(held, Unreadable):
-        return held
-    opened = nodes if isinstance(nodes, tuple) else ()
-    mine = [holder for node in opened for holder in held.get(node, ())]
+    """Nobody holds it only if every process showed what it has open."""
+    opened = list(nodes) if isinstance(nodes, tuple) else []
     if function.driver == "nvidia":
-        mine += [
-            holder
-            for node, some in held.items()
-            if node.startswith("/dev/nvidia") and node[len("/dev/nvidia") :].isdecimal()
-            for holder in some
-        ]
-    return tuple(mine)
+        opened += [node for node in held.by_node if node.removeprefix("/dev/nvidia").isdecimal()]
+    mine = tuple(holder for node in opened for holder in held.by_node.get(node, ()))
+    return mine or held.closed or ()
 
 
 def _status(

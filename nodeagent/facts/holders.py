@@ -1,9 +1,10 @@
 """Who has a GPU's device node open."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from nodeagent.model.pci import Holder
-from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Files
 
 _NODE_FOLDERS = ("/dev/vfio/", "/dev/nvidia")
@@ -11,48 +12,47 @@ _CONTAINER = "/dev/vfio/vfio"
 _MAX_PROCESSES = 1 << 17
 
 
-def read(files: Files) -> Seen[Mapping[str, tuple[Holder, ...]]]:
-    """Holders by device node. One process that hides its descriptors makes it unreadable."""
+class Holding(NamedTuple):
+    """Holders by device node, and what kept us from seeing all of them, if anything did."""
+
+    by_node: Mapping[str, tuple[Holder, ...]]
+    closed: Unreadable | None
+
+
+def read(files: Files) -> Holding:
+    """One process that hides a descriptor may hold what nobody else was seen to hold."""
     names = files.names("/proc")
     if not isinstance(names, tuple):
-        return names
+        return Holding({}, names or Unreadable("/proc", "is absent"))
     pids = sorted((name for name in names if name.isdecimal()), key=int)
     if not pids:  # a /proc that hides even ourselves
-        return Unreadable("/proc", "shows no process")
+        return Holding({}, Unreadable("/proc", "shows no process"))
     found: dict[str, list[Holder]] = {}
-    gap: Unreadable | None = None
+    closed: Unreadable | None = None
     for pid in pids[:_MAX_PROCESSES]:
-        nodes = _nodes(files, pid)
-        if isinstance(nodes, Unreadable):
-            gap = gap or nodes
-            continue
+        nodes, gap = _nodes(files, pid)
+        closed = closed or gap
         for node in nodes:
             found.setdefault(node, []).append(Holder(int(pid), _command(files, pid), node))
-    if gap and not found:
-        return gap
-    return {node: tuple(holders) for node, holders in found.items()}
+    return Holding({node: tuple(holders) for node, holders in found.items()}, closed)
 
 
-def _nodes(files: Files, pid: str) -> set[str] | Unreadable:
+def _nodes(files: Files, pid: str) -> tuple[set[str], Unreadable | None]:
     """A process that is gone meanwhile holds nothing."""
     folder = f"/proc/{pid}/fd"
     descriptors = files.names(folder)
-    if descriptors is None:
-        return set()
-    if isinstance(descriptors, Unreadable):
-        return descriptors
-    return set(_gpu_nodes(files.link(f"{folder}/{name}") for name in descriptors))
+    if not isinstance(descriptors, tuple):
+        return set(), descriptors
+    links = [files.link(f"{folder}/{name}") for name in descriptors]
+    closed = next((link for link in links if isinstance(link, Unreadable)), None)
+    return {node for link in links if isinstance(link, str) and (node := _gpu_node(link))}, closed
 
 
-def _gpu_nodes(links: Iterator[Seen[str]]) -> Iterator[str]:
+def _gpu_node(link: str) -> str | None:
     """A capture keeps these links relative to its root; only what follows /dev counts."""
-    for link in links:
-        if not isinstance(link, str):
-            continue
-        at = link.find("/dev/")
-        node = link[at:] if at >= 0 else ""
-        if node.startswith(_NODE_FOLDERS) and node != _CONTAINER:
-            yield node
+    at = link.find("/dev/")
+    node = link[at:] if at >= 0 else ""
+    return node if node.startswith(_NODE_FOLDERS) and node != _CONTAINER else None
 
 
 def _command(files: Files, pid: str) -> str:

@@ -30,17 +30,21 @@ def read(machine: Machine) -> Kernel:
     files = machine.files
     uname = machine.probes.uname()
     release = uname.release if isinstance(uname, Uname) else uname
-    loaded = {module: _loaded(files, module) for module in _MODULES}
+    options, options_closed = _options(files)
+    loaded: dict[str, Seen[bool]] = {
+        module: files.has(f"/sys/module/{module}") for module in _MODULES
+    }
     return Kernel(
         release=release,
         config=_config(files, release),
         cmdline=parsed("/proc/cmdline", files.read("/proc/cmdline", 1 << 16), tokens),
-        options=_options(files),
+        options=options,
+        options_closed=options_closed,
         loaded=loaded,
         parameters=dict(_parameters(files, loaded)),
         misc_capacity=_misc_capacity(files),
         max_pfn=parsed("/proc/zoneinfo", files.read("/proc/zoneinfo", _ZONEINFO_LIMIT), max_pfn),
-        efi=_present(files, "/sys/firmware/efi"),
+        efi=files.has("/sys/firmware/efi"),
         lockdown=parsed(
             "/sys/kernel/security/lockdown",
             files.read("/sys/kernel/security/lockdown", 128),
@@ -62,14 +66,6 @@ def tokens(text: str) -> tuple[str, ...]:
         else:
             word += char
     return tuple(word for word in [*words, word] if word)
-
-
-def _loaded(files: Files, module: str) -> Seen[bool]:
-    return files.has(f"/sys/module/{module}")
-
-
-def _present(files: Files, path: str) -> Seen[bool]:
-    return files.has(path)
 
 
 def _parameters(files: Files, loaded: Mapping[str, Seen[bool]]) -> Iterator[tuple[str, Seen[str]]]:
@@ -120,8 +116,11 @@ def config(text: str) -> Mapping[str, str]:
     return options
 
 
-def _options(files: Files) -> Seen[tuple[ModuleOption, ...]]:
-    """`options` lines of modprobe.d; a file of the same name in an earlier folder wins."""
+def _options(files: Files) -> tuple[tuple[ModuleOption, ...], Unreadable | None]:
+    """`options` lines of modprobe.d, and what of it could not be read.
+
+    A file of the same name in an earlier folder wins.
+    """
     found: dict[str, list[ModuleOption]] = {}
     gap: Unreadable | None = None
     for folder in _MODPROBE_FOLDERS:
@@ -139,7 +138,7 @@ def _options(files: Files) -> Seen[tuple[ModuleOption, ...]]:
             elif isinstance(text, Unreadable):
                 gap = gap or text
     options = tuple(option for name in sorted(found) for option in found[name])
-    return gap if gap and not options else options
+    return options, gap
 
 
 def _option_lines(path: str, text: str) -> Iterator[ModuleOption]:

@@ -10,7 +10,8 @@ from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import Probes
 
 _MAX_EVENTS = 2000
-_MARKS = ("SEV", "AMD-Vi", "SNP", "PSP", "SVM", "RMP", "Linux version ")
+_ONCE = frozenset({"amd_vi"})
+_MARKS = ("SEV", "AMD-Vi", "SNP", "PSP", "SVM", "RMP", "psp", "PFN", "Linux version ")
 
 
 class Wording(NamedTuple):
@@ -36,9 +37,13 @@ def read(probes: Probes) -> Seen[KernelLog]:
     origin, lines = found
     events: list[LogEvent] = []
     whole = False
+    seen: set[str] = set()
     for number, line in enumerate(lines):
         if any(mark in line for mark in _MARKS):
-            events.extend(events_of(line))
+            # The IOMMU may speak without end; that it spoke at all is what one line says.
+            fresh = [each for each in events_of(line) if each.kind not in _ONCE & seen]
+            events += fresh
+            seen.update(each.kind for each in fresh)
         if number == 0:
             whole = line.startswith("Linux version ")
         if len(events) > _MAX_EVENTS:
@@ -51,7 +56,7 @@ def events_of(line: str) -> list[LogEvent]:
     events = []
     for wording in wordings():
         # The plain test first: it spares compiling what never occurs.
-        match = re.search(wording.pattern, line) if wording.has in line else None
+        match = re.search(wording.pattern, line, re.ASCII) if wording.has in line else None
         if match:
             fields = {name: value for name, value in match.groupdict().items() if value}
             events.append(LogEvent(wording.kind, line, fields))

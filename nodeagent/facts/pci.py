@@ -11,6 +11,7 @@ DEVICES = "/sys/bus/pci/devices"
 _COMMAND = 0x04
 _IO = 1
 _BAR_COUNT = 6
+_HEX = frozenset("0123456789abcdef")
 
 
 def nvidia_functions(files: Files) -> tuple[PciFunction, ...] | Unreadable:
@@ -21,7 +22,7 @@ def nvidia_functions(files: Files) -> tuple[PciFunction, ...] | Unreadable:
     if isinstance(names, Unreadable):
         return names
     found = []
-    for bdf in sorted(names, key=address):
+    for bdf in sorted(filter(_is_address, names), key=address):
         vendor = read_number(files, f"{DEVICES}/{bdf}/vendor")
         if isinstance(vendor, Unreadable):
             return vendor
@@ -31,6 +32,14 @@ def nvidia_functions(files: Files) -> tuple[PciFunction, ...] | Unreadable:
                 return function
             found.append(function)
     return tuple(found)
+
+
+def _is_address(name: str) -> bool:
+    """`0000:41:00.0`; in a stranger's tree a folder may have any name."""
+    domain, _, rest = name.partition(":")
+    shape = (len(rest), rest[2:3], rest[5:6])
+    digits = domain + rest[:2] + rest[3:5] + rest[6:]
+    return 4 <= len(domain) <= 8 and shape == (7, ":", ".") and set(digits) <= _HEX
 
 
 def address(bdf: str) -> tuple[int, str]:

@@ -43,7 +43,8 @@ def safe_to_ask(kernel: Kernel, log: Seen[KernelLog]) -> NotAsked | None:
         return NotAsked("kvm_amd does not offer SEV-SNP")
     if not isinstance(log, KernelLog):
         return NotAsked("the kernel log cannot be read")
-    if log.of("snp_init_failed", "sev_init_failed", "cpus_offline", "psp_dead", "psp_dead_answer"):
+    failed = log.since_init("snp_init_failed", "sev_init_failed", "cpus_offline")
+    if failed or log.of("psp_dead", "psp_dead_answer"):
         return NotAsked("the kernel log shows a failed INIT")
     if not log.whole and (kernel.version or (0, 0)) < _INIT_PROVES_SNP:
         return NotAsked("the kernel log no longer reaches back to the boot")

@@ -10,7 +10,8 @@ from nodeagent.host.root import Root, why
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.seen import Seen, Unreadable
 
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+# O_NONBLOCK: where a FIFO was planted, open() would wait for a writer for ever.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 KVM_GET_API_VERSION = 0xAE00
 
 
@@ -46,9 +47,9 @@ def msrs(root: Root, cpus: Sequence[int], indexes: Sequence[int]) -> Mapping[int
     for cpu in cpus:
         path = f"/dev/cpu/{cpu}/msr"
         device = _open(root, path)
+        absent = absent and device is None
         if device is None:
-            continue
-        absent = False
+            device = Unreadable(path, "is absent")
         for index in indexes:
             value = _msr(path, device, index) if isinstance(device, int) else device
             if isinstance(value, int):
@@ -74,7 +75,10 @@ def combine(
 
 def _msr(path: str, device: int, index: int) -> int | Unreadable:
     try:
-        return int.from_bytes(os.pread(device, 8, index), "little")
+        raw = os.pread(device, 8, index)
+        if len(raw) != 8:
+            return Unreadable(path, f"gave {len(raw)} bytes of MSR {index:#x}")
+        return int.from_bytes(raw, "little")
     except OSError as error:
         return Unreadable(path, f"{why(error)} on MSR {index:#x}")
 

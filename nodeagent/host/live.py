@@ -10,7 +10,7 @@ from nodeagent.host.root import Root
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import PspFailure, Uname
-from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.seen import Seen, Unreadable, known
 from nodeagent.seams import FILE_LIMIT, Files, Registers
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class LiveProbes:
             found = origin, iter(lines)
         kept = klog.journal(self._root)
         if not isinstance(kept, tuple):
-            kept = klog.files(self._root)
+            kept = klog.files(self._root, known(self.uname()))
         return kept if isinstance(kept, tuple) else found
 
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:

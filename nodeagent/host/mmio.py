@@ -10,6 +10,7 @@ from nodeagent.model.seen import Unreadable
 
 _MAX_BAR = 1 << 30
 _WORD = 4
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_SYNC
 
 
 class MappedRegisters:
@@ -45,7 +46,7 @@ def mapped(root: Root, resource: str) -> Iterator[MappedRegisters | Unreadable]:
 
 
 def _map(root: Root, resource: str) -> mmap.mmap:
-    descriptor = root.open(resource, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_SYNC)
+    descriptor = root.open(resource, _OPEN)
     try:
         size = os.fstat(descriptor).st_size
         if not 0 < size <= _MAX_BAR or size % _WORD:

@@ -79,6 +79,23 @@ class Root:
             return raw.decode(errors="surrogateescape").strip("\0\t\r\n ")
         return raw
 
+    def tail(self, path: str, limit: int) -> Seen[str]:
+        """The last `limit` bytes of a regular file as text."""
+        try:
+            descriptor = self.open(path)
+        except OSError as error:
+            return _answer(path, error)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return Unreadable(path, "is no regular file")
+            os.lseek(descriptor, max(0, status.st_size - limit), os.SEEK_SET)
+            return _read(descriptor, limit).decode(errors="replace")
+        except OSError as error:
+            return _answer(path, error)
+        finally:
+            os.close(descriptor)
+
     def names(self, path: str) -> Seen[tuple[str, ...]]:
         self._begin()
         try:

@@ -1,14 +1,12 @@
 """Questions to the PSP through /dev/sev, each in a process that can be abandoned.
 
 The driver answers one command at a time and waits up to `psp_cmd_timeout` (100 s) where no
-signal reaches it; an agent must not wait with it. Run as a module this file is that process.
+signal reaches it; an agent must not wait with it. sev_child.py is that process.
 """
 
 import errno
-import fcntl
 import json
 import os
-import struct
 import sys
 import time
 from dataclasses import dataclass, field
@@ -21,7 +19,6 @@ from nodeagent.model.seen import Seen, Unreadable
 if TYPE_CHECKING:
     import subprocess
 
-SEV_ISSUE_CMD = 0xC0105300  # _IOWR('S', 0, 16 bytes), linux/psp-sev.h
 PLATFORM_STATUS, SNP_PLATFORM_STATUS = 1, 9
 ALLOWED = {PLATFORM_STATUS: 12, SNP_PLATFORM_STATUS: 32}
 """Reading commands and the bytes of their buffer. Nothing else is ever sent: SNP_COMMIT, for
@@ -31,7 +28,7 @@ SEV_GET_ID2, names the chip, which no judgement needs."""
 DEVICE = "/dev/sev"
 DEADLINE_S = 5.0
 FRESH_S = 240.0
-_NOT_CALLED = 0xFFFFFFFF
+_CHILD = os.path.join(os.path.dirname(__file__), "sev_child.py")
 _STILL_WAITING = "an earlier question still waits for the PSP"
 
 
@@ -60,7 +57,7 @@ class Psp:
         if self._waiting and self._waiting.poll() is None:
             return Unreadable(DEVICE, _STILL_WAITING)
         try:
-            device = root.open(DEVICE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            device = root.open(DEVICE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             absent = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO}
             return None if absent else Unreadable(DEVICE, why(error))
@@ -87,12 +84,15 @@ def _start(device: int, command: int) -> "subprocess.Popen[bytes]":
     import subprocess  # noqa: PLC0415
 
     return subprocess.Popen(  # noqa: S603 - our own module, by our own interpreter
-        [sys.executable, "-m", "nodeagent.host.sev", str(device), str(command)],
+        # Isolated and by path: neither the working directory nor the environment of whoever
+        # called us as root has a say in what it imports.
+        [sys.executable, "-I", "-S", _CHILD, str(device), str(command), str(ALLOWED[command])],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         pass_fds=(device,),
-        env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={"PATH": os.defpath},
+        cwd="/",
     )
 
 
@@ -106,27 +106,3 @@ def _parse(device: str, output: bytes) -> Seen[bytes | PspFailure]:
         return Unreadable(device, answer["cannot"])
     except (ValueError, KeyError, TypeError):
         return Unreadable(device, "the process that asks the PSP died")
-
-
-def _question(descriptor: int, command: int) -> dict[str, object]:
-    """Ask once and describe the answer as JSON."""
-    import ctypes  # noqa: PLC0415 - only the child needs it
-
-    try:
-        # One question at a time on this machine, also across restarts of the agent.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return {"cannot": _STILL_WAITING}
-    buffer = ctypes.create_string_buffer(ALLOWED[command])
-    request = bytearray(struct.pack("<IQI", command, ctypes.addressof(buffer), _NOT_CALLED))
-    try:
-        fcntl.ioctl(descriptor, SEV_ISSUE_CMD, request, True)
-    except OSError as error:
-        status = struct.unpack("<IQI", request)[2]
-        firmware = status if error.errno in {errno.EIO, errno.EBUSY} else None
-        return {"errno": errno.errorcode.get(error.errno or 0, "EIO"), "firmware": firmware}
-    return {"hex": buffer.raw.hex()}
-
-
-if __name__ == "__main__":
-    print(json.dumps(_question(int(sys.argv[1]), int(sys.argv[2]))))  # noqa: T201 - to our parent

@@ -42,12 +42,13 @@ class Code(StrEnum):
     KVM_AMD_NOT_LOADED = auto()
     KERNEL_NO_SNP_HOST = auto()
     KVM_PARAM_DISABLED = auto()
-    KVM_DEVICE_ODD = auto()
+    KVM_DEVICE_MISSING = auto()
     KERNEL_SNP_NOT_ENABLED = auto()
     KVM_SNP_DISABLED_AFTER_INIT = auto()
 
     # The PSP and its firmware.
     PSP_DEAD = auto()
+    SEV_ES_UNAVAILABLE = auto()
     SNP_INIT_INVALID_CONFIG = auto()
     SNP_INIT_FAILED = auto()
     SNP_INIT_WBINVD = auto()
@@ -59,9 +60,16 @@ class Code(StrEnum):
     SNP_OFF_KERNEL_SIDE = auto()
     SNP_UNPROVEN = auto()
 
+    # Causes of IOMMU_PASSTHROUGH_OR_OFF, beside BIOS_IOMMU_OFF.
+    IOMMU_OPTION = auto()
+    IOMMU_KERNEL_DEFAULT = auto()
+
     # Causes of SNP_INIT_INVALID_CONFIG, and hazards of their own.
     CPUS_OFFLINE = auto()
     LEGACY_BOOT = auto()
+
+    # What the kernel log warns of while SNP runs.
+    SNP_LOG_TROUBLE = auto()
 
     # Passing a GPU through.
     NO_GPU = auto()
@@ -80,6 +88,7 @@ class Code(StrEnum):
     GPU_MODE_UNWANTED = auto()
     SWITCH_MODE_MISMATCH = auto()
     GPU_NOT_CAPABLE = auto()
+    GPU_NOT_KNOWN = auto()
     GPU_ASLEEP = auto()
     GPU_IN_USE = auto()
     GPU_GONE = auto()

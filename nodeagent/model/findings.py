@@ -45,6 +45,11 @@ def unknown(code: Code, seen: str, *, where: str = "") -> Outcome:
     return Outcome(Verdict.UNKNOWN, code, seen, where)
 
 
+def replace_device(outcome: Outcome, bdf: str) -> Outcome:
+    """The same outcome, said of one device."""
+    return outcome._replace(device=bdf)
+
+
 def skip(seen: str) -> Outcome:
     return Outcome(Verdict.SKIP, None, seen)
 
@@ -104,7 +109,7 @@ class Judgement:
     todo: tuple[Finding, ...]
     levels: Mapping[Level, LevelVerdict]
     findings: tuple[Finding, ...]
-    kernel_ok: bool
+    kernel: Verdict
     values: Values = field(default_factory=Values)
     proven: Mapping[str, CcMode] = field(default_factory=dict)
     root_adds: str | None = None

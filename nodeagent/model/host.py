@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from nodeagent.model.seen import Seen
+from nodeagent.model.seen import Seen, Unreadable
 
 Version = tuple[int, int]
 
@@ -34,6 +34,11 @@ class KernelLog(NamedTuple):
     def of(self, *kinds: str) -> tuple[LogEvent, ...]:
         return tuple(event for event in self.events if event.kind in kinds)
 
+    def since_init(self, *kinds: str) -> tuple[LogEvent, ...]:
+        """Those after SNP last came up: reloading kvm_amd is a new INIT, which may cure it."""
+        start = max((n for n, each in enumerate(self.events) if each.kind == "snp_api"), default=-1)
+        return tuple(each for each in self.events[start + 1 :] if each.kind in kinds)
+
     def first(self, *kinds: str) -> LogEvent | None:
         return next((event for event in self.events if event.kind in kinds), None)
 
@@ -54,7 +59,8 @@ class Kernel(NamedTuple):
     release: Seen[str]
     config: Seen[Mapping[str, str]]
     cmdline: Seen[tuple[str, ...]]
-    options: Seen[tuple[ModuleOption, ...]]
+    options: tuple[ModuleOption, ...]
+    options_closed: Unreadable | None
     loaded: Mapping[str, Seen[bool]]
     parameters: Mapping[str, Seen[str]]
     misc_capacity: Seen[Mapping[str, int]]

@@ -36,10 +36,6 @@ class PciFunction(NamedTuple):
     is_vf: bool
 
     @property
-    def base_class(self) -> int:
-        return self.pci_class >> 16
-
-    @property
     def is_gpu(self) -> bool:
         return self.vendor == NVIDIA and self.pci_class >> 8 in {0x0300, 0x0302} and not self.is_vf
 
@@ -97,6 +93,11 @@ class Held(NamedTuple):
     """A process has it open: it is left alone."""
 
     by: tuple[Holder, ...]
+
+
+def is_dead(value: int) -> bool:
+    """No completion, or an error of the GPU's internal bus (gpu-cc.md §3)."""
+    return value == 0xFFFFFFFF or value & 0xFFF00000 == 0xBAD00000
 
 
 class GpuStatus(NamedTuple):

@@ -34,16 +34,6 @@ class Level(StrEnum):
     RUNTIME = "runtime"
 
 
-QUESTIONS = {
-    Level.CAPABLE: "can this silicon do SEV-SNP?",
-    Level.ENABLED: "could an SNP guest start right now?",
-    Level.PASSTHROUGH: "could a GPU be put into that guest?",
-    Level.GPU: "is every GPU in the wanted mode?",
-    Level.COMPLIANT: "are firmware and microcode at their floors?",
-    Level.RUNTIME: "can kubelet and Kata start such a pod?",
-}
-
-
 class Profile(StrEnum):
     """What `ready` has to mean on this pool of nodes."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from nodeagent.model.facts import Source
 from nodeagent.model.findings import Finding, Judgement, Remedy
+from nodeagent.model.text import shown
 from nodeagent.model.words import Confidence, Level, Ready, Restart, Verdict
 
 WIDTH = 80
@@ -48,13 +49,6 @@ def report(judgement: Judgement, source: Source, *, paint: Paint = plain, verbos
         parts += _every_finding(judgement, paint)
     parts += _foot(judgement, source, verbose=verbose)
     return "\n".join(parts)
-
-
-def status_line(judgement: Judgement) -> str:
-    """The verdict in one line, for logs and `systemctl status`."""
-    word = _HEADLINES[judgement.ready][0].lower()
-    root = judgement.root
-    return f"{word}: {root.code}: {root.outcome.seen}" if root else f"{word} ({judgement.profile})"
 
 
 def _head(judgement: Judgement, source: Source, paint: Paint) -> Iterator[str]:
@@ -180,7 +174,7 @@ def _foot(judgement: Judgement, source: Source, *, verbose: bool) -> Iterator[st
 
 def _wrap(text: str, indent: str, *, first: str | None = None) -> Iterator[str]:
     yield from textwrap.wrap(
-        text,
+        shown(text),
         WIDTH,
         initial_indent=indent if first is None else first,
         subsequent_indent=indent,

@@ -88,7 +88,7 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-iommu-snp-off", 1, "BIOS_IOMMU_SNP_OFF", NO_SNP, inspector=KERNEL_SIDE),
     Expect("genoa-no-es-asids", 1, "BIOS_NO_ES_ASIDS", NO_SNP),
     # Not enabled, kernel side; its command line and modprobe.d can be read without privilege.
-    Expect("genoa-iommu-pt", 1, "IOMMU_PASSTHROUGH_OR_OFF", NO_SNP),
+    Expect("genoa-iommu-pt", 1, "IOMMU_PASSTHROUGH_OR_OFF", NO_SNP, cause="IOMMU_OPTION"),
     Expect("genoa-iommu-v2", 1, "IOMMU_V2_PGTABLE", NO_SNP),
     Expect("genoa-rmp-init-failed", 1, "RMP_INIT_FAILED", NO_SNP, inspector=KERNEL_SIDE),
     Expect("genoa-kvm-amd-missing", 1, "KVM_AMD_NOT_LOADED", NO_SNP),
@@ -143,6 +143,12 @@ TABLE: tuple[Expect, ...] = (
         NO_SNP,
         inspector=KERNEL_SIDE,
     ),
+    # To a pod SNP that was shut down after KVM took it looks as if it were on.
+    Expect("genoa-psp-not-initialised", 1, "SNP_STATE_LOST", NO_SNP, inspector=SEES_READY),
+    Expect("genoa-no-kvm-device", 1, "KVM_DEVICE_MISSING", NO_SNP),
+    Expect("genoa-no-tmr", 1, "SEV_ES_UNAVAILABLE", NO_SNP, inspector=SEES_READY),
+    Expect("genoa-cured-by-reload", 0, None, READY),
+    Expect("genoa-leaking-pages", 0, None, READY),
     Expect("genoa-state-lost", 1, "SNP_STATE_LOST", NO_SNP, inspector=SEES_READY),
     # A GPU could not be handed over.
     Expect("genoa-gpu-on-nvidia", 1, "GPU_NOT_VFIO", NO_WAY_IN),
@@ -151,6 +157,8 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-gpu-bar-unassigned", 1, "BAR_UNASSIGNED", NO_WAY_IN),
     # The GPU is not as wanted, or cannot be asked.
     Expect("genoa-no-gpu", 1, "NO_GPU", GPU_FAILS),
+    Expect("genoa-gpu-port-in-group", 0, None, READY),
+    Expect("genoa-ppcie-switch-not-vfio", 1, "GPU_NOT_VFIO", NO_WAY_IN),
     Expect("genoa-two-gpus", 0, None, READY),
     Expect("genoa-two-gpus-mixed", 1, "GPU_MODE_MIXED", GPU_FAILS),
     Expect("genoa-gpu-off", 1, "GPU_MODE_OFF", GPU_FAILS),
@@ -173,6 +181,6 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-gpu-gone", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
     Expect("genoa-gpu-off-the-bus", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
     Expect("genoa-gpu-security-fault", 1, "GPU_SECURITY_FAULT", GPU_FAILS),
-    Expect("genoa-gpu-boot-incomplete", 1, "GPU_BOOT_INCOMPLETE", GPU_FAILS),
+    Expect("genoa-gpu-boot-incomplete", 4, "GPU_BOOT_INCOMPLETE", GPU_UNKNOWN),
     Expect("genoa-gpu-recovery", 1, "GPU_RECOVERY", GPU_FAILS),
 )

@@ -63,6 +63,33 @@ def shares_group(draft: Draft) -> None:
         pci.poke(draft, bdf, 0x106, bytes(2))
 
 
+def port_in_group(draft: Draft) -> None:
+    """The GPU's own root port in its group: a bridge is handed to nobody, and does no harm."""
+    pci.leave_group(draft, "0000:40:01.1", 40)
+    pci.join_group(draft, "0000:40:01.1", 41)
+
+
+def protected_without_switch(draft: Draft) -> None:
+    """Protected PCIe everywhere, but the host's own driver has the NVSwitch."""
+    mode(0x20)(draft)
+    parent = pci.plug_port(draft, "0000:80:03.1", bus=0x83, group=72)
+    switch = pci.Device(
+        "0000:83:00.0",
+        parent,
+        pci.NVIDIA,
+        0x22A3,
+        0x068000,
+        (pci.NVIDIA, 0x1796),
+        0xA1,
+        (pci.Bar(0, 0x2C042000000, 32 << 20),),
+        "nvidia-nvswitch",
+        73,
+    )
+    pci.plug(draft, switch, config=pci.gpu_config(switch))
+    pci.detail(draft, switch)
+    draft.gpu["0000:83:00.0"] = {0x0: 0x007000A1, 0x28C50: 1, 0x660BC: 0xFF, 0x66120: 0}
+
+
 def bar_unassigned(draft: Draft) -> None:
     """No room above 4G for the 128 GiB BAR: it keeps its type bits and no address."""
     kept = tuple(bar for bar in pci.GPU_BARS if bar.index != 2)

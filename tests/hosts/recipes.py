@@ -76,6 +76,11 @@ PSP: dict[str, Recipe] = {
         (kernels.kernel_6_11, snp.firmware_1_49_lies),
     ),
     "genoa-kvm-snp-disabled": ("KVM says N, all below it is on", (snp.disabled_after_init,)),
+    "genoa-psp-not-initialised": ("cmd 9 errno EINVAL, KVM says Y", (snp.not_initialised,)),
+    "genoa-no-kvm-device": ("kvm_amd is loaded, /dev/kvm is not there", (snp.no_kvm_device,)),
+    "genoa-no-tmr": ("the PSP's driver found no memory", (snp.no_tmr,)),
+    "genoa-cured-by-reload": ("an old INIT failure, and a new INIT", (snp.cured_by_reload,)),
+    "genoa-leaking-pages": ("ready, and the log has RMP trouble", (snp.leaks_pages,)),
     "genoa-state-lost": ("KVM says Y, the PSP is uninitialised", (snp.state_lost,)),
 }
 
@@ -84,6 +89,8 @@ GPUS: dict[str, Recipe] = {
     "genoa-gpu-on-nvidia": ("§8.3 #19", (gpu.on_driver("nvidia"),)),
     "genoa-gpu-on-nouveau": ("§8.3 #19", (gpu.nouveau_allowed,)),
     "genoa-gpu-shares-group": ("GPU and NIC in one IOMMU group", (gpu.shares_group,)),
+    "genoa-gpu-port-in-group": ("GPU and its root port in one group", (gpu.port_in_group,)),
+    "genoa-ppcie-switch-not-vfio": ("PPCIe, switch not on vfio", (gpu.protected_without_switch,)),
     "genoa-gpu-bar-unassigned": ("the 128 GiB BAR found no room", (gpu.bar_unassigned,)),
     "genoa-gpu-held": ("a VM holds the device node; never seen before", (gpu.held,)),
     "genoa-gpu-held-group": ("a VM holds the group node", (gpu.held_by_group,)),

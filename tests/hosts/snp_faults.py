@@ -296,6 +296,31 @@ def state_lost(draft: Draft) -> None:
     draft.sev["snp_platform_status"] = {"hex": lost}
 
 
+def not_initialised(draft: Draft) -> None:
+    """How kernels of the 6.11 era say that SNP was shut down (snp-host.md §0.3)."""
+    draft.sev["snp_platform_status"] = {"errno": "EINVAL"}
+
+
+def no_kvm_device(draft: Draft) -> None:
+    draft.remove("/dev/kvm")
+
+
+def no_tmr(draft: Draft) -> None:
+    draft.say(f"ccp {base.PSP}: SEV: TMR allocation failed, SEV-ES support unavailable", level=4)
+
+
+def cured_by_reload(draft: Draft) -> None:
+    """An INIT failed, its cause went away, and kvm_amd was loaded anew: the log keeps both."""
+    good = [line.text for line in draft.log if "SEV-SNP API" in line.text]
+    draft.swap("SEV-SNP API", SNP_INIT_NEW.format(error="0x3"))
+    for text in good:
+        draft.say(text)
+
+
+def leaks_pages(draft: Draft) -> None:
+    draft.say("SEV-SNP: Leaking PFN range 0x1a2b00-0x1a2d00", level=4)
+
+
 def odd_cpu(draft: Draft) -> None:
     draft.wrmsr(SYSCFG, 0x2FC0000, cpu=7)
 

@@ -101,7 +101,7 @@ def test_a_mounted_root_reads_like_this_machine(tmp_path: Path) -> None:
 
     assert isinstance(unmounted, Unreadable)
     assert "not mounted" in unmounted.why
-    assert facts.kernel.options == unmounted
+    assert facts.kernel.options_closed == unmounted
 
 
 def test_looking_again_and_again_leaves_no_descriptor_open() -> None:

@@ -94,10 +94,14 @@ def _make_agent(archive: Path) -> None:
 
 def _as_here() -> Iterator[str]:
     """What this machine's pip trusts and has downloaded counts inside the build, too."""
-    cache = Path(_run(sys.executable, "-m", "pip", "cache", "dir").strip())
-    cache.mkdir(parents=True, exist_ok=True)
     yield from ("--volume", "/etc/ssl/certs:/etc/ssl/certs:ro")
-    yield from ("--volume", f"{cache}:/root/.cache/pip")
+    try:
+        cache = Path(_run(sys.executable, "-m", "pip", "cache", "dir").strip())
+    except ImageError:  # switched off here, so there as well
+        pass
+    else:
+        cache.mkdir(parents=True, exist_ok=True)
+        yield from ("--volume", f"{cache}:/root/.cache/pip")
     for name, value in os.environ.items():
         if name.startswith("PIP_") and name != "PIP_FIND_LINKS":
             yield from ("--env", f"{name}={value}")

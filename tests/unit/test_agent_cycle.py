@@ -59,7 +59,7 @@ class Host:
                 for level, verdict in verdicts.items()
             },
             findings=(),
-            kernel_ok=True,
+            kernel=Verdict.PASS,
             proven={GPU: CcMode.ON} if self.verdict is Verdict.PASS and not self.held else {},
         )
 

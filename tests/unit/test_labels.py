@@ -65,7 +65,7 @@ def judged(
         todo=(root,) if root else (),
         levels={name: level(verdict) for name, verdict in verdicts.items()},
         findings=findings,
-        kernel_ok=True,
+        kernel=Verdict.PASS,
         values=values,
         proven={"0000:41:00.0": CcMode.ON} if proven is None else proven,
     )

@@ -5,7 +5,7 @@ Offsets from gpu-cc.md §5.1; each is one aligned 32-bit load from BAR0.
 
 from typing import NamedTuple
 
-from nodeagent.model.pci import GpuStatus
+from nodeagent.model.pci import GpuStatus, is_dead
 from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Registers
 
@@ -56,8 +56,3 @@ def _recovery(value: int | Unreadable, at: Family) -> bool | Unreadable:
     if at.normal_low_bytes is None:
         return bool(value & _RECOVERY_BIT)
     return value & 0xFF not in at.normal_low_bytes
-
-
-def is_dead(value: int) -> bool:
-    """No completion, or an error of the GPU's internal bus (gpu-cc.md §3)."""
-    return value == 0xFFFFFFFF or value >> 16 == 0xBADF
