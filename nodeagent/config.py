@@ -38,7 +38,8 @@ def mode(word: str) -> CcMode:
     return known[word]
 
 
-def _period(value: object) -> float:
+def period(value: object) -> float:
+    """Seconds from one look to the next; ValueError says what it must be."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.05 <= value <= 86_400:
         raise ValueError("must be a number of seconds from 0.05 to 86400")
     return float(value)
@@ -47,12 +48,29 @@ def _period(value: object) -> float:
 def _prefix(value: object) -> str:
     if not isinstance(value, str) or not value.endswith("/") or not 1 < len(value) <= 254:
         raise ValueError("must be a DNS name and a slash, such as nodeagent.io/")
-    labels = value[:-1].split(".")
-    if not all(label and label.replace("-", "a").isalnum() and label.islower() for label in labels):
+    name = value[:-1]
+    if not all(map(_is_dns_label, name.split("."))):
         raise ValueError("must be a DNS name in small letters and a slash")
-    if value[:-1].endswith(("kubernetes.io", "k8s.io", "nvidia.com")):
+    if any(name == other or name.endswith(f".{other}") for other in _OTHERS):
         raise ValueError("belongs to others")
     return value
+
+
+_OTHERS = ("kubernetes.io", "k8s.io", "nvidia.com")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def _is_dns_label(label: str) -> bool:
+    fits = 0 < len(label) <= 63 and set(label) <= _LETTERS
+    return fits and not label.startswith("-") and not label.endswith("-")
+
+
+def _health(value: object) -> str:
+    text = _text(value)
+    port = text.rpartition(":")[2]
+    if text and not (":" in text and port.isdecimal() and int(port) < 1 << 16):
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8743")
+    return text
 
 
 def _text(value: object) -> str:
@@ -64,9 +82,9 @@ def _text(value: object) -> str:
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "profile": lambda value: profile(_text(value)),
     "mode": lambda value: mode(_yaml_word(value)),
-    "period_s": _period,
+    "period_s": period,
     "prefix": _prefix,
-    "health": _text,
+    "health": _health,
 }
 
 
@@ -80,13 +98,15 @@ def load(path: str | None) -> Config:
     chosen = path or DEFAULT_PATH
     try:
         with open(chosen, "rb") as file:
-            raw = file.read(_LIMIT)
+            raw = file.read(_LIMIT + 1)
     except FileNotFoundError:
         if path is None:
             return Config()
         raise UsageError(f"there is no configuration file {path}") from None
     except OSError as error:
         raise UsageError(f"cannot read the configuration {chosen}: {error.strerror}") from error
+    if len(raw) > _LIMIT:
+        raise UsageError(f"the configuration {chosen} is larger than {_LIMIT >> 20} MiB")
     return parse(raw, chosen)
 
 

@@ -5,5 +5,5 @@ printf '\n$ nodeagent %s\n' "$*"
 .venv/bin/nodeagent "$@"
 code=$?
 echo "(exit code $code)"
-# Not ready and cannot tell are answers; only a program that could not do its work is a failure.
-[ $code -ne 2 ] && [ $code -ne 3 ]
+# Ready, not ready and cannot tell are answers; anything else is a failure to answer.
+case $code in 0 | 1 | 4) ;; *) exit 1 ;; esac

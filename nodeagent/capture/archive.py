@@ -23,6 +23,8 @@ def open_capture(path: str) -> Iterator[CapturedMachine]:
         with closing(CapturedMachine(path)) as machine:
             yield machine
         return
+    if not stat.S_ISREG(kind):
+        raise CaptureError(f"{path}: is neither a folder nor a file")
     import tempfile  # noqa: PLC0415 - with tarfile it costs a folder's start 15 ms
     from pathlib import Path  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import NoReturn, TypeVar
 
 from nodeagent.capture.shape import Node, describe, load, mapping_of_text, paths
-from nodeagent.errors import CaptureError, nearest
+from nodeagent.errors import CaptureError, HostError, nearest
 from nodeagent.host import klog
 from nodeagent.host.devices import combine
 from nodeagent.host.root import Root
@@ -187,7 +187,7 @@ class CapturedMachine:
                 hint="a capture is a folder with host.json, root/ and probes.json",
             )
         self._check(host)
-        tree = Root(os.path.join(folder, "root"))
+        tree = _tree(folder, name)
         absent = paths(host.get("absent"))
         self._files = CapturedFiles(tree, absent, mapping_of_text(host.get("denied")))
         probes = load(top, "probes.json") or Node("probes.json", "", {})
@@ -228,6 +228,13 @@ class CapturedMachine:
                 unknown_key(value, key, _HOST_KEYS)
             if key in {"captured", "note", "boot_id"} and value.value is not None:
                 value.text()
+
+
+def _tree(folder: str, name: str) -> Root:
+    try:
+        return Root(os.path.join(folder, "root"), through_link=False)
+    except HostError as error:
+        raise CaptureError(f"{name}: is no capture: it has no folder root/") from error
 
 
 def unknown_key(node: Node, key: str, known: frozenset[str]) -> NoReturn:

@@ -58,7 +58,7 @@ class Node(NamedTuple):
             except ValueError:
                 self.fail(f"must be a number such as 0x1f, is {self.value!r:.40}")
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(f"must be a number, is {_kind(value)}")
+            self.fail(f"must be a whole number, is {_kind(value)}")
         if not 0 <= value < 1 << bits:
             self.fail(f"must fit in {bits} bits, is {value!s:.40}")
         return value

@@ -1,35 +1,66 @@
-"""Unpacks a .tar.gz of a capture within bounds: it is a stranger's archive."""
+"""Unpacks a .tar.gz of a capture within bounds: it is a stranger's archive, or a damaged one."""
 
+import gzip
 import io
 import shutil
 import tarfile
+import tempfile
+import zlib
 from pathlib import Path
+from typing import IO
 
 from nodeagent.errors import CaptureError
 
 _MAX_BYTES = 512 << 20
 _MAX_MEMBERS = 100_000
+_BLOCK = 512
+_PART = 1 << 20
 
 
 def unpack(path: str, target: Path) -> str:
-    """The folder in `target` that holds host.json, at the archive's top or one below."""
-    total = 0
+    """The folder in `target` that holds host.json, at the archive's top or one below.
+
+    All of it is decompressed before any of it is believed: only the end of a gzip file has its
+    checksum, and a file that damage took away would read as absent on the host.
+    """
     target = target.resolve()
     try:
-        with tarfile.open(path, "r:*") as archive:
-            for number, member in enumerate(archive):
-                total += member.size
-                if number >= _MAX_MEMBERS or total > _MAX_BYTES:
-                    raise CaptureError(f"{path}: unpacks to more than a capture can hold")
-                _unpack_one(archive, member, target, path)
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        with tempfile.TemporaryFile() as plain:
+            _decompress(path, plain)
+            _unpack_all(path, plain, target)
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        reason = (str(error).splitlines() or ["damaged"])[0]
         raise CaptureError(
-            f"{path}: cannot be unpacked: {error}", hint="it must be a .tar.gz of a capture"
+            f"{path}: cannot be unpacked: {reason}", hint="it must be a whole .tar.gz of a capture"
         ) from error
     if (target / "host.json").is_file():
         return str(target)
     inner = [entry for entry in target.iterdir() if (entry / "host.json").is_file()]
     return str(inner[0] if len(inner) == 1 else target)
+
+
+def _decompress(path: str, plain: IO[bytes]) -> None:
+    total = 0
+    with gzip.open(path) as packed:
+        while part := packed.read(_PART):
+            total += len(part)
+            if total > _MAX_BYTES:
+                raise CaptureError(f"{path}: unpacks to more than a capture can hold")
+            plain.write(part)
+    plain.seek(0)
+
+
+def _unpack_all(path: str, plain: IO[bytes], target: Path) -> None:
+    with tarfile.open(fileobj=plain, mode="r:") as archive:
+        for number, member in enumerate(archive):
+            if number >= _MAX_MEMBERS:
+                raise CaptureError(f"{path}: has more members than a capture can hold")
+            _unpack_one(archive, member, target, path)
+        end = archive.offset
+    # tarfile takes a bad header for the end; the real end is a block of zeros.
+    plain.seek(end)
+    if plain.read(_BLOCK) != bytes(_BLOCK):
+        raise CaptureError(f"{path}: is cut short or damaged", hint="copy it again")
 
 
 def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path, path: str) -> None:
@@ -42,7 +73,7 @@ def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path,
     if ".." in parts or member.name.startswith("/"):
         raise CaptureError(f"{path}: {member.name!r:.80} leads out of the archive")
     place = target.joinpath(*parts)
-    if any((target / Path(*parts[:depth])).is_symlink() for depth in range(1, len(parts) + 1)):
+    if any(target.joinpath(*parts[:depth]).is_symlink() for depth in range(1, len(parts) + 1)):
         raise CaptureError(f"{path}: {member.name!r:.80} lies behind a link")
     if member.isdir():
         place.mkdir(parents=True, exist_ok=True)
@@ -51,8 +82,7 @@ def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path,
     if member.issym():
         place.symlink_to(member.linkname)
     elif member.isreg():
-        source = archive.extractfile(member)
         with place.open("wb") as file:
-            shutil.copyfileobj(source or io.BytesIO(), file)
+            shutil.copyfileobj(archive.extractfile(member) or io.BytesIO(), file)
     else:
         raise CaptureError(f"{path}: {member.name!r:.80} is no file, folder or symbolic link")

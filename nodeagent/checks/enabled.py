@@ -94,11 +94,8 @@ def log_trouble(facts: Facts) -> Outcome | None:
 
 def cpus_online(facts: Facts) -> Outcome | None:
     """A hazard of its own; where INIT failed of it the table names it as the cause."""
-    missing = firmware.offline(facts)
-    if missing:
-        options = ", ".join(firmware.offlining_options(facts))
-        why = f" (command line: {printable(options, 60)})" if options else ""
-        return warn(Code.CPUS_OFFLINE, f"{len(missing)} CPUs are present but offline{why}")
+    if firmware.offline(facts):
+        return warn(Code.CPUS_OFFLINE, firmware.shown_offline(facts))
     if isinstance(facts.cpus.online, tuple) and isinstance(facts.cpus.present, tuple):
         return ok(f"all {len(facts.cpus.online)} CPUs are online")
     return None

@@ -8,6 +8,7 @@ from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.host import KernelLog, NotAsked, PlatformStatus, PspFailure, SnpStatus, Version
 from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.text import printable
 
 MIN_API: Version = (1, 51)
 _DEAD = 0xFFFFFFFF
@@ -73,19 +74,28 @@ def invalid_config(facts: Facts) -> Answer:
         return errors
     if 0x3 not in errors:
         return Miss()
-    return Hit(f"the kernel says: {errors[0x3]}", "kernel log", _config_cause(facts))
+    cause, because = _config_cause(facts)
+    return Hit(f"{because}the kernel says: {errors[0x3]}", "kernel log", cause)
 
 
-def _config_cause(facts: Facts) -> Code | None:
+def _config_cause(facts: Facts) -> tuple[Code | None, str]:
     """In the order in which the field found them (snp-host.md §2.3, row 20)."""
     hidden = isinstance(facts.cpus.online, Unreadable)
     if offline(facts) or (hidden and offlining_options(facts)):
-        return Code.CPUS_OFFLINE
+        return Code.CPUS_OFFLINE, f"{shown_offline(facts)}; "
     if facts.kernel.efi is False:
-        return Code.LEGACY_BOOT
+        return Code.LEGACY_BOOT, "there is no /sys/firmware/efi; "
     if isinstance(api_too_old(facts), Hit):
-        return Code.SEV_FW_TOO_OLD
-    return None
+        return Code.SEV_FW_TOO_OLD, "the SEV firmware is old; "
+    return None, ""
+
+
+def shown_offline(facts: Facts) -> str:
+    """How many CPUs are missing, and the option that asks for it."""
+    missing = offline(facts)
+    options = printable(", ".join(offlining_options(facts)), 60)
+    count = f"{len(missing)} CPUs are present but offline" if missing else "CPUs may be offline"
+    return f"{count} (command line: {options})" if options else count
 
 
 def offline(facts: Facts) -> tuple[int, ...]:

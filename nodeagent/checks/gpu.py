@@ -188,6 +188,9 @@ def is_protected(devices: Devices, want: CcMode | None) -> bool:
 def _against_want(found: Mapping[str, CcMode], want: CcMode | None) -> tuple[Outcome, ...]:
     """Off and devtools fail even where they were asked for: no secret is safe in them."""
     shared = shared_mode(found)
+    if want in {CcMode.OFF, CcMode.DEVTOOLS}:
+        seen = f"mode {want} is asked for, in which no secret is safe; {_listing(found)}"
+        return (bad(Code.WANTED_MODE_NEVER_READY, seen),)
     if shared == "mixed" and want is None:
         return (bad(Code.GPU_MODE_MIXED, f"GPUs differ: {_listing(found)}"),)
     if want is not None and any(mode is not want for mode in found.values()):

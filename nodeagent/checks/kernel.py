@@ -291,9 +291,12 @@ def snp_not_enabled(facts: Facts) -> Answer:
         return Miss() if snp_offered(facts) else on
     if on:
         return Miss("SYSCFG[24] is 1 on every CPU")
-    late = (facts.kernel.version or (0, 0)) >= _SNP_AT_MODULE_LOAD
-    if late and facts.kernel.is_loaded("kvm_amd") is not True:
-        return Miss("SYSCFG[24] is 0 until kvm_amd loads")
+    version = facts.kernel.version
+    if facts.kernel.is_loaded("kvm_amd") is not True:
+        if version is None:
+            return gap("uname", facts.kernel.release, absent="names no version")
+        if version >= _SNP_AT_MODULE_LOAD:
+            return Miss("SYSCFG[24] is 0 until kvm_amd loads")
     return Hit("SYSCFG[24] is 0: the kernel has not enabled SNP", "MSR 0xc0010010")
 
 
@@ -304,6 +307,8 @@ def disabled_after_init(facts: Facts) -> Answer:
     on = snp_enable(facts)
     if isinstance(on, Gap):
         return on
+    if on and isinstance(facts.kernel.misc_capacity, Unreadable):
+        return Gap(facts.kernel.misc_capacity)
     if on and es_capacity(facts):
         return Hit("SYSCFG[24] is 1 and there are ASIDs, but kvm_amd has sev_snp=N", "/sys/module")
     return Miss()

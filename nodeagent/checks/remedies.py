@@ -104,11 +104,9 @@ REMEDIES: Mapping[Code, Remedy] = {
         Who.KERNEL, "remove amd_iommu=pgtbl_v2 from the kernel command line", _BOOT
     ),
     Code.RMP_INIT_FAILED: Remedy(
-        Who.KERNEL, "read the kernel log around the line above: dmesg | grep -i snp", _BOOT
+        Who.KERNEL, "read the kernel log around that line: dmesg | grep -i snp"
     ),
-    Code.KVM_AMD_NOT_LOADED: Remedy(
-        Who.HOST, "modprobe kvm_amd, and load it at boot", Restart.RELOAD
-    ),
+    Code.KVM_AMD_NOT_LOADED: Remedy(Who.HOST, "modprobe kvm_amd, and load it at boot"),
     Code.KERNEL_NO_SNP_HOST: Remedy(
         Who.KERNEL,
         "boot a kernel that hosts SNP guests: 6.11 or newer (6.17 for GPUs), or a vendor's "
@@ -150,8 +148,8 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.SNP_INIT_FAILED: Remedy(
         Who.FIRMWARE,
-        "fix an earlier SNP error first; if there is none, update the BIOS: its PSP boot loader "
-        "is too old for the loaded SEV firmware",
+        "fix an earlier SNP error first; if there is none, update the BIOS (error 0x1 alone: its "
+        "PSP boot loader is too old for the loaded SEV firmware)",
         _BOOT,
     ),
     Code.SNP_INIT_WBINVD: Remedy(
@@ -208,8 +206,11 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.BAR_UNASSIGNED: Remedy(
         Who.BIOS, "Above 4G Decoding: Enabled, and a larger MMIO window", _BOOT, _NO_OPTION
     ),
-    Code.VFIO_MISSING: Remedy(Who.HOST, "modprobe vfio-pci, and load it at boot", Restart.RELOAD),
-    Code.GPU_MODE_OFF: Remedy(Who.GPU, "switch the GPUs to mode on, with no VM using them"),
+    Code.VFIO_MISSING: Remedy(Who.HOST, "modprobe vfio-pci, and load it at boot"),
+    Code.GPU_MODE_OFF: Remedy(
+        Who.GPU,
+        "switch the GPUs to mode on with no VM using them, by k8s-cc-manager or gpu-admin-tools",
+    ),
     Code.GPU_MODE_MIXED: Remedy(Who.GPU, "switch all GPUs to the same confidential mode"),
     Code.GPU_MODE_DEVTOOLS: Remedy(
         Who.GPU, "switch the GPUs to mode on: in devtools their memory can be inspected"
@@ -217,7 +218,14 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.GPU_MODE_INVALID: Remedy(
         Who.GPU, "set the mode anew: an interrupted switch left only half of it"
     ),
-    Code.GPU_MODE_UNWANTED: Remedy(Who.GPU, "switch those GPUs to the wanted mode"),
+    Code.GPU_MODE_UNWANTED: Remedy(
+        Who.GPU,
+        "switch those GPUs with no VM using them, by k8s-cc-manager or gpu-admin-tools",
+    ),
+    Code.WANTED_MODE_NEVER_READY: Remedy(
+        Who.CLUSTER,
+        "ask for on or ppcie: by --mode, the configuration's mode or label nvidia.com/cc.mode",
+    ),
     Code.SWITCH_MODE_MISMATCH: Remedy(
         Who.GPU, "switch all GPUs and NVSwitches together: protected PCIe is all or nothing"
     ),
@@ -229,15 +237,15 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.GPU_ASLEEP: Remedy(
         Who.HOST,
-        "set `options vfio-pci disable_idle_d3=1` in modprobe.d, or run where the GPU may be woken",
-        Restart.RELOAD,
+        "keep it awake: `options vfio-pci disable_idle_d3=1` in modprobe.d; nothing wakes it yet",
+        _BOOT,
     ),
     Code.GPU_IN_USE: Remedy(
         Who.GPU, "look again when the VM has released the GPU; keep `nodeagent run` running"
     ),
     Code.GPU_GONE: Remedy(Who.GPU, "the GPU does not answer: power cycle the node", _POWER),
     Code.GPU_BOOT_INCOMPLETE: Remedy(
-        Who.GPU, "look again in ten seconds; if it stays so, power cycle the node", _POWER
+        Who.GPU, "look again in ten seconds; if it stays so, power cycle the node"
     ),
     Code.GPU_RECOVERY: Remedy(
         Who.FIRMWARE, "flash the GPU's firmware anew with its vendor's tool", _POWER
@@ -248,7 +256,10 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.LOCKDOWN: Remedy(
         Who.KERNEL, "kernel lockdown hides GPU registers: turn Secure Boot's lockdown off", _BOOT
     ),
-    Code.NO_ACCESS: Remedy(Who.HOST, "look again as root, on the host itself"),
+    Code.NO_ACCESS: Remedy(
+        Who.HOST,
+        "let it be read: as root on the host itself, by a mount in a pod, by a new capture",
+    ),
 }
 
 CAUSES: Mapping[tuple[Code, Code], Remedy] = {

@@ -9,6 +9,7 @@ import click
 
 from nodeagent.cli.looking import look
 from nodeagent.cli.options import Chosen, host_options, output_option
+from nodeagent.cli.output import say
 
 _ANSI = {"good": "32", "bad": "31;1", "warn": "33", "dim": "2", "bold": "1"}
 
@@ -24,18 +25,22 @@ def command(chosen: Chosen, output: str, verbose: bool) -> int:
     if output == "table":
         from nodeagent.report.text import report  # noqa: PLC0415 - what is not asked for costs
 
-        click.echo(report(judgement, facts.source, paint=painter(), verbose=verbose))
+        say(report(judgement, facts.source, paint=painter(), verbose=verbose))
     else:
         from nodeagent.report.document import document  # noqa: PLC0415
 
         boot_id = facts.boot_id if isinstance(facts.boot_id, str) else None
-        click.echo(serialise(document(judgement, facts.source, boot_id), output))
+        say(serialise(document(judgement, facts.source, boot_id), output))
     return judgement.ready.exit_code
 
 
 def painter() -> Any:  # noqa: ANN401 - a report.text.Paint, whose module is not loaded yet
     """Colours on terminals only, and never where NO_COLOR is set."""
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if (
+        not (sys.stdout and sys.stdout.isatty())
+        or os.environ.get("NO_COLOR")
+        or os.environ.get("TERM") == "dumb"
+    ):
         return lambda text, _colour: text
     return lambda text, colour: f"\033[{_ANSI[colour]}m{text}\033[0m"
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nodeagent.cli.options import host_options, output_option
+from nodeagent.cli.output import say
+from nodeagent.model.text import shown
 
 if TYPE_CHECKING:
     from nodeagent.cli.options import Chosen
@@ -51,11 +54,11 @@ def command(chosen: Chosen, *, publish_simulated: bool, output: str) -> None:
     )
     kind = words.condition_type(prefix)
     if output == "table":
-        click.echo("\n".join(_lines(wanted, kind)))
+        say("\n".join(_lines(wanted, kind)))
     else:
         from nodeagent.cli.check import serialise  # noqa: PLC0415
 
-        click.echo(serialise(_document(wanted, kind), output))
+        say(serialise(_document(wanted, kind), output))
 
 
 def _document(wanted: Wanted, kind: str) -> dict[str, Any]:
@@ -82,5 +85,5 @@ def _lines(wanted: Wanted, kind: str) -> list[str]:
         *(f"{key:<{width}}  (cannot tell)" for key in sorted(wanted.unsure)),
         "",
         f"{kind}={condition.status}, {condition.reason}",
-        f"  {condition.message}",
+        *textwrap.wrap(shown(condition.message), 80, initial_indent="  ", subsequent_indent="  "),
     ]

@@ -3,12 +3,13 @@
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
 from nodeagent import __version__
-from nodeagent.errors import AgentError, nearest
+from nodeagent.errors import AgentError, HostError, nearest
 from nodeagent.model.text import shown
 
 _COMMANDS = {
@@ -68,7 +69,23 @@ def cli() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the program and exit. A bug is no AgentError: it ends with its traceback."""
+    """Run the program and exit with a code that says only what it is for."""
+    try:
+        code = _run(args)
+    except Exception:  # noqa: BLE001 - Python's own code for this, 1, would say "not ready"
+        traceback.print_exc()
+        code = 3
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        complain(HostError(f"cannot write the answer: {error.strerror}"))
+        code = HostError.exit_code
+    sys.exit(code)
+
+
+def _run(args: Sequence[str] | None) -> int:
     try:
         code = cli.main(args=args, prog_name="nodeagent", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -80,11 +97,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except AgentError as error:
         complain(error)
         code = error.exit_code
-    except BrokenPipeError:
-        # The reader went away (head, less): nothing is wrong, and nobody is listening.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def complain(error: AgentError) -> None:
@@ -95,7 +108,11 @@ def complain(error: AgentError) -> None:
 
 
 def _usage(error: click.ClickException) -> int:
-    click.echo(f"nodeagent: {error.format_message()}", err=True)
+    message = error.format_message()
+    if message.startswith("Usage:"):  # no command at all: the help itself
+        click.echo(message, err=True)
+        return 2
+    click.echo(f"nodeagent: {message}", err=True)
     context = getattr(error, "ctx", None)
     if isinstance(context, click.Context):
         click.echo(f"  help: {context.command_path} --help", err=True)

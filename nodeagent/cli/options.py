@@ -56,7 +56,11 @@ _OPTIONS = (
     click.option("--root", metavar="DIR", help="The live host mounted at DIR (/host in a pod)."),
     click.option("--capture", metavar="PATH", help="A captured host: a folder or a .tar.gz."),
     click.option("--profile", metavar="WORD", help="What ready means: snp-gpu, snp or gpu."),
-    click.option("--mode", metavar="WORD", help="The wanted GPU mode: on, ppcie, off, devtools."),
+    click.option(
+        "--mode",
+        metavar="WORD",
+        help="The wanted GPU mode: on or ppcie; off and devtools are never ready.",
+    ),
     click.option("--config", "config_path", metavar="FILE", help="Settings instead of /etc's."),
 )
 
@@ -76,6 +80,9 @@ def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:  # noqa: ANN401
         if root is not None and capture is not None:
             raise UsageError("--root and --capture exclude each other", hint="give one of them")
+        for name, value in (("--root", root), ("--capture", capture)):
+            if value == "":
+                raise UsageError(f"{name} is empty", hint="an unset variable of the shell?")
         chosen = Chosen(root, capture, _settings(config_path, profile, mode))
         return command(*args, chosen=chosen, **kwargs)
 
@@ -105,6 +112,20 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="table|json|yaml",
         help="How to print it.",
     )(command)
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg] # a subscript needs click 8.2
+    """A period, held to the same bounds as the configuration's."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return settings.period(float(str(value)))
+        except ValueError as error:
+            return self.fail(f"{value!r}: {error}", param, ctx)
 
 
 class Words(click.ParamType):  # type: ignore[type-arg] # a subscript needs click 8.2

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodeagent.cli.options import Words, host_options
-from nodeagent.errors import ClusterError, HostError
+from nodeagent.cli.options import Seconds, Words, host_options
+from nodeagent.errors import ClusterError, HostError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 RUN_DIR = "/run/nodeagent"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_SHORTEST_S = 0.05
 
 
 @click.command(
@@ -51,7 +50,7 @@ Examples:
 )
 @click.option(
     "--period",
-    type=click.FloatRange(min=_SHORTEST_S),
+    type=Seconds(),
     metavar="SECONDS",
     help="From one look to the next, give or take a fifth; 60 unless configured otherwise.",
 )
@@ -80,7 +79,9 @@ Examples:
     metavar="DIR",
     help="Where proven modes are kept until the next boot, if the folder is there.",
 )
-@click.option("--once", is_flag=True, help="One cycle, and the exit code of `nodeagent check`.")
+@click.option(
+    "--once", is_flag=True, help="One cycle, and the code of check, or 3 if nothing was published."
+)
 def command(  # noqa: PLR0913 - one for each option
     chosen: Chosen,
     *,
@@ -105,6 +106,8 @@ def command(  # noqa: PLR0913 - one for each option
     from nodeagent.labels import condition_type  # noqa: PLC0415
     from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
 
+    if not node_name.strip() or node_name != node_name.strip():
+        raise UsageError(f"{node_name!r} is no node's name", hint="set --node-name or NODE_NAME")
     logs.start(logs.LogFormat(log_format))
     prefix = chosen.config.prefix
     settings = Settings(

@@ -29,10 +29,12 @@ class Root:
     `forget`, so that thousands of sysfs reads cost one `open` each.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *, through_link: bool = True) -> None:
+        """`through_link`: whether the folder itself may be a link; a stranger's may not."""
         self.folder = folder
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
-            self._top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._top = os.open(folder, flags if through_link else flags | os.O_NOFOLLOW)
         except OSError as error:
             raise HostError(
                 f"cannot open the root {folder}: {error.strerror}",

@@ -86,6 +86,7 @@ class Code(StrEnum):
     GPU_MODE_DEVTOOLS = auto()
     GPU_MODE_INVALID = auto()
     GPU_MODE_UNWANTED = auto()
+    WANTED_MODE_NEVER_READY = auto()
     SWITCH_MODE_MISMATCH = auto()
     GPU_NOT_CAPABLE = auto()
     GPU_NOT_KNOWN = auto()

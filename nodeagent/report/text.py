@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from nodeagent.model.facts import Source
 from nodeagent.model.findings import Finding, Judgement, Remedy
-from nodeagent.model.text import shown
+from nodeagent.model.text import printable, shown
 from nodeagent.model.words import Confidence, Level, Ready, Restart, Verdict
 
 WIDTH = 80
@@ -164,7 +164,7 @@ def _foot(judgement: Judgement, source: Source, *, verbose: bool) -> Iterator[st
     yield ""
     about = f"Looked at {source.where}."
     if source.note:
-        about += f" Note: {source.note}."
+        about += f" Note: {printable(source.note.rstrip('.'), 200)}."
     yield from _wrap(about, "  ", first="")
     if judgement.root_adds:
         yield from _wrap(f"Root would also see: {judgement.root_adds}.", "  ", first="")

@@ -182,6 +182,85 @@ def test_an_answer_is_kept_for_minutes(root: Root) -> None:
     assert psp.ask(root, 1) is None
 
 
+READY = str(Path(__file__).parents[1] / "hosts/genoa-ready")
+
+
+@pytest.mark.parametrize("words", [("check",), ("labels",), ("check", "-o", "json")])
+def test_an_answer_that_cannot_be_written_is_not_the_answer_not_ready(
+    words: tuple[str, ...],
+) -> None:
+    command = [sys.executable, "-m", "nodeagent", *words, "--capture", READY]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command], capture_output=True, text=True, check=False
+    )
+
+    for each in (done, closed):
+        assert each.returncode == 3
+        assert "cannot write the answer" in each.stderr
+        assert "Traceback" not in each.stderr
+
+
+def test_a_reader_that_goes_away_does_not_change_the_verdict() -> None:
+    command = [sys.executable, "-m", "nodeagent", "check", "-v", "--capture", READY]
+    shell = 'set -o pipefail; "$@" | true; echo ${PIPESTATUS[0]}'
+    done = subprocess.run(
+        ["bash", "-c", shell, "bash", *command], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize("node", ["kvm", "sev", "cpu/0/msr", "cpu/0/cpuid", "kmsg"])
+def test_a_fifo_in_place_of_a_device_does_not_hang(tmp_path: Path, node: str) -> None:
+    (tmp_path / "dev" / node).parent.mkdir(parents=True)
+    os.mkfifo(tmp_path / "dev" / node)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_bytes(Path(READY, "root/proc/cpuinfo").read_bytes())
+
+    done = subprocess.run(
+        [sys.executable, "-m", "nodeagent", "check", "--root", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert done.returncode in {1, 4}
+    assert "Traceback" not in done.stderr
+
+
+def test_an_empty_msr_device_is_no_proof_of_anything() -> None:
+    """`--root` on a capture's tree, an easy mistake: its device nodes are empty files."""
+    done = _check("--root", f"{READY}/root", "-o", "json")
+
+    found = json.loads(done.stdout)
+    assert "BIOS_SMEE_OFF" not in [each["code"] for each in found["findings"]]
+
+
+def test_nothing_is_imported_from_the_working_directory(tmp_path: Path) -> None:
+    """`cd /tmp; sudo nodeagent check` must not run what somebody left in /tmp."""
+    for name in ("json", "ctypes", "fcntl", "struct", "nodeagent"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(print('PLANTED'))")
+    root = tmp_path / "host"
+    (root / "dev").mkdir(parents=True)
+    (root / "dev/sev").write_bytes(b"")
+    program = (
+        "import sys, os\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from nodeagent.host.root import Root\nfrom nodeagent.host.sev import Psp\n"
+        f"os.chdir({str(tmp_path)!r}); os.environ['PYTHONPATH'] = os.getcwd()\n"
+        f"print(Psp().ask(Root({str(root)!r}), 1))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "PLANTED" not in done.stdout
+    assert "ENOTTY" in done.stdout
+
+
 def test_looking_changes_nothing(tmp_path: Path) -> None:
     """Every open of a look on a copy of a host is for reading: the tree stays as it was."""
     host = Path(__file__).parents[1] / "hosts/genoa-ready"

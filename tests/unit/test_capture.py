@@ -1,7 +1,9 @@
 """Captures: absent, denied and not captured are kept apart; a malformed one is named."""
 
+import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -74,13 +76,13 @@ def test_numbers_are_hex_strings_or_integers(capture: Callable[..., Path]) -> No
         ("[]", None, "host.json: must be an object, is a list"),
         ("{}", None, "host.json: has no version"),
         ({"version": 2}, None, r"host.json: version: is 2, and this program reads version 1"),
-        ({"version": "soon"}, None, "host.json: version: must be a number"),
+        ({"version": "soon"}, None, "host.json: version: must be a number such as"),
         ({"version": 1, "abscent": []}, None, "host.json: abscent: is no known key.*absent"),
         ({"version": 1, "absent": "x"}, None, "host.json: absent: must be a list, is a string"),
         ({"version": 1, "denied": {"/x": 1}}, None, "host.json: denied./x: must be a string"),
         ({"version": 1}, {"cpuid": {"leaf": {}}}, "probes.json: cpuid.leaf: must be named by"),
         ({"version": 1}, {"cpuid": {"0x1": {"eax": 1}}}, "probes.json: cpuid.0x1: has no ebx"),
-        ({"version": 1}, {"msr": {"0x10": True}}, "probes.json: msr.0x10: must be a number"),
+        ({"version": 1}, {"msr": {"0x10": True}}, "probes.json: msr.0x10: must be a whole number"),
         ({"version": 1}, {"msr": {"0x10": "0x1" + "0" * 20}}, "must fit in 64 bits"),
         ({"version": 1}, {"sev": {"platform_status": {"hex": "0g"}}}, "must be bytes in hex"),
         ({"version": 1}, {"sev": {"platform_status": {}}}, "needs hex or errno"),
@@ -171,5 +173,65 @@ def test_what_is_no_archive_says_so(tmp_path: Path) -> None:
     with (
         pytest.raises(CaptureError, match="cannot be unpacked"),
         open_capture(str(tmp_path / "x.tar.gz")),
+    ):
+        pass
+
+
+def test_a_root_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    """Else a capture could show this machine as if it were another."""
+    (tmp_path / "host.json").write_text('{"version": 1}')
+    (tmp_path / "root").symlink_to("/")
+
+    with pytest.raises(CaptureError, match="no folder root/"), open_capture(str(tmp_path)):
+        pass
+
+
+@pytest.mark.parametrize("every", [97])
+def test_a_damaged_archive_is_never_judged(hosts: Path, tmp_path: Path, every: int) -> None:
+    """Damage takes files away, and a file that is not there would read as absent."""
+    archive = tmp_path / "host.tar.gz"
+    with tarfile.open(archive, "w:gz", compresslevel=6) as file:
+        file.add(hosts / "genoa-ready", arcname=".")
+    whole = archive.read_bytes()
+    for at in range(20, len(whole), len(whole) // every):
+        flipped = bytearray(whole)
+        flipped[at] ^= 0x10
+        archive.write_bytes(flipped)
+        with pytest.raises(CaptureError), open_capture(str(archive)):
+            pass
+
+
+def test_an_archive_cut_at_a_member_is_never_judged(hosts: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "host.tar"
+    with tarfile.open(plain, "w") as file:
+        file.add(hosts / "genoa-ready", arcname=".")
+    with tarfile.open(plain) as file:
+        cut = [member.offset for member in file][100]
+    archive = tmp_path / "host.tar.gz"
+    archive.write_bytes(gzip.compress(plain.read_bytes()[:cut]))
+
+    with (
+        pytest.raises(CaptureError, match="cut short or damaged"),
+        open_capture(str(archive)),
+    ):
+        pass
+
+
+def test_a_fifo_is_no_capture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with (
+        pytest.raises(CaptureError, match="neither a folder nor a file"),
+        open_capture(str(tmp_path / "pipe")),
+    ):
+        pass
+
+
+def test_an_unknown_probe_is_named(capture: Callable[..., Path]) -> None:
+    folder = capture({"version": 1}, {"msrs": {}})
+
+    with (
+        pytest.raises(CaptureError, match=r"probes.json: msrs: is no known key; did you mean msr"),
+        open_capture(str(folder)),
     ):
         pass

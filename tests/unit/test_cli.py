@@ -61,6 +61,11 @@ def test_json_and_yaml_say_the_same(hosts: Path, capsys: pytest.CaptureFixture[s
         (("check", "--root", "/", "--capture", "x"), "exclude each other"),
         (("check", "--config", "/nowhere/c.yaml"), "no configuration file /nowhere/c.yaml"),
         (("check", "surplus"), "surplus"),
+        (("check", "--root", ""), "--root is empty"),
+        (("check", "--capture", ""), "--capture is empty"),
+        (("run", "--period", "nan"), "must be a number of seconds from 0.05 to 86400"),
+        (("run", "--period", "1e10"), "must be a number of seconds"),
+        (("run", "--node-name", " "), "is no node's name"),
     ],
 )
 def test_a_wrong_word_ends_with_2_and_names_the_nearest(
@@ -95,6 +100,8 @@ def test_a_host_that_cannot_be_opened_ends_with_3(
         ("period_s: soon\n", "period_s must be a number of seconds"),
         ("prefix: nodeagent.io\n", "prefix must be a DNS name and a slash"),
         ("prefix: nvidia.com/\n", "prefix belongs to others"),
+        ("prefix: -x.io/\n", "prefix must be a DNS name in small letters"),
+        ("health: foo\n", "health must be HOST:PORT"),
         ("- a\n", "must hold keys and values"),
         ("a: [\n", "is no YAML"),
         ("a: &a [*a]\nb: {", "is no YAML"),

@@ -60,6 +60,7 @@ FROZEN = {
     "GPU_MODE_DEVTOOLS": "gpu",
     "GPU_MODE_INVALID": "gpu",
     "GPU_MODE_UNWANTED": "gpu",
+    "WANTED_MODE_NEVER_READY": "cluster",
     "SWITCH_MODE_MISMATCH": "gpu",
     "GPU_NOT_CAPABLE": "hardware",
     "GPU_NOT_KNOWN": "host",

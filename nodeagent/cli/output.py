@@ -1,0 +1,26 @@
+"""Where a command's answer goes; it must not change what the answer's exit code says."""
+
+import os
+import sys
+
+from nodeagent.errors import HostError
+
+
+def say(text: str) -> None:
+    """Print an answer. A reader that went away (head, less) is nobody's fault.
+
+    Raises HostError where it cannot be written: then the command has not done its work.
+    """
+    if sys.stdout is None:
+        raise HostError("cannot write the answer: standard output is closed")
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at its end, and would complain into the void.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.buffer.write(text.encode(encoding, "backslashreplace") + b"\n")
+    except OSError as error:
+        raise HostError(f"cannot write the answer: {error.strerror}") from error

@@ -1,0 +1,46 @@
+"""What the PSP is asked, and when it is left alone (snp-host.md §0.3)."""
+
+import pytest
+
+from nodeagent.facts.psp import safe_to_ask
+from nodeagent.model.facts import Facts
+from nodeagent.model.host import KernelLog, LogEvent, NotAsked
+from nodeagent.model.seen import Seen, Unreadable
+from tests.conftest import HOSTS
+from tests.unit.looks import facts_of
+
+WHOLE = KernelLog((), whole=True, origin="test")
+TURNED = KernelLog((), whole=False, origin="test")
+FAILED = KernelLog((LogEvent("snp_init_failed", "x", {"error": "0x3"}),), True, "test")
+SKIPPED = KernelLog((LogEvent("cpus_offline", "x", {}),), True, "test")
+DEAD = KernelLog((LogEvent("psp_dead", "x", {}),), True, "test")
+CURED = KernelLog((*FAILED.events, LogEvent("snp_api", "x", {})), True, "test")
+
+
+def _asked(host: str, log: Seen[KernelLog], **parameters: str) -> bool:
+    facts: Facts = facts_of(HOSTS / host)
+    kernel = facts.kernel._replace(parameters={**facts.kernel.parameters, **parameters})
+    return not isinstance(safe_to_ask(kernel, log), NotAsked)
+
+
+@pytest.mark.parametrize("host", ["genoa-ready", "genoa-ready-6.11"])
+def test_asked_where_kvm_offers_snp_and_the_log_is_clean(host: str) -> None:
+    assert _asked(host, WHOLE)
+    assert _asked(host, CURED)
+    assert not _asked(host, WHOLE, **{"kvm_amd.sev_snp": "N"})
+
+
+@pytest.mark.parametrize("host", ["genoa-ready", "genoa-ready-6.11"])
+@pytest.mark.parametrize("log", [FAILED, SKIPPED, DEAD])
+def test_never_asked_after_a_failed_init(host: str, log: KernelLog) -> None:
+    assert not _asked(host, log)
+
+
+def test_a_log_that_turned_over_is_enough_only_where_kvm_asked_the_psp_itself() -> None:
+    assert _asked("genoa-ready", TURNED)
+    assert not _asked("genoa-ready-6.11", TURNED)
+
+
+@pytest.mark.parametrize("log", [None, Unreadable("/dev/kmsg", "EPERM")])
+def test_never_asked_without_a_log(log: Seen[KernelLog]) -> None:
+    assert not _asked("genoa-ready", log)
