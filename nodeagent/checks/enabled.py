@@ -11,13 +11,12 @@ from nodeagent.checks.table import FACETS, Answered, first
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, unknown, warn
-from nodeagent.model.host import KernelLog, PspFailure, SnpStatus
+from nodeagent.model.host import KVM_ASKS_PSP, KernelLog, PspFailure, SnpStatus
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
 from nodeagent.model.words import Confidence, Level
 
 _PARAMETER = "/sys/module/kvm_amd/parameters/sev_snp"
-_Y_IS_PROOF = (6, 16)
 
 
 def judge(facts: Facts, answered: tuple[Answered, ...]) -> Outcome:
@@ -44,7 +43,7 @@ def _evidence(facts: Facts) -> Outcome:
         return unknown(Code.SNP_UNPROVEN, f"the PSP answers {facts.psp.snp}", where="/dev/sev")
     if isinstance(facts.log, KernelLog) and facts.log.first("snp_api"):
         return ok("kvm_amd offers SEV-SNP, and the log has its API line", where=facts.log.origin)
-    recent = (facts.kernel.version or (0, 0)) >= _Y_IS_PROOF
+    recent = (facts.kernel.version or (0, 0)) >= KVM_ASKS_PSP
     if recent and kernel.snp_flag(facts) and kernel.es_capacity(facts):
         seen = "kvm_amd offers SEV-SNP, the kernel shows the flag, and there are ASIDs"
         return ok(seen, where=_PARAMETER, confidence=Confidence.MEDIUM)

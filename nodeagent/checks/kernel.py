@@ -15,7 +15,7 @@ from nodeagent.checks.silicon import identity, snp_enable
 from nodeagent.model.codes import Code
 from nodeagent.model.cpu import SevLeaf
 from nodeagent.model.facts import Facts
-from nodeagent.model.host import KernelLog
+from nodeagent.model.host import KVM_ENABLES_SNP, KernelLog
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
 
@@ -28,7 +28,6 @@ _DISABLING = {
     "kvm": frozenset({"mmio_caching"}),
 }
 _NEEDED_BY_SEV = ("kvm_amd.npt", "kvm_amd.lbrv", "kvm.mmio_caching")
-_SNP_AT_MODULE_LOAD = (7, 1)
 
 
 def words(facts: Facts) -> tuple[str, ...]:
@@ -295,7 +294,7 @@ def snp_not_enabled(facts: Facts) -> Answer:
     if facts.kernel.is_loaded("kvm_amd") is not True:
         if version is None:
             return gap("uname", facts.kernel.release, absent="names no version")
-        if version >= _SNP_AT_MODULE_LOAD:
+        if version >= KVM_ENABLES_SNP:
             return Miss("SYSCFG[24] is 0 until kvm_amd loads")
     return Hit("SYSCFG[24] is 0: the kernel has not enabled SNP", "MSR 0xc0010010")
 

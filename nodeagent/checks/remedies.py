@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, Remedy
+from nodeagent.model.host import KVM_ENABLES_SNP
 from nodeagent.model.words import Restart, Who
 
 _NO_OPTION = "No kernel option can replace this."
@@ -271,7 +272,6 @@ CAUSES: Mapping[tuple[Code, Code], Remedy] = {
     (Code.SNP_INIT_INVALID_CONFIG, Code.SEV_FW_TOO_OLD): REMEDIES[Code.SEV_FW_TOO_OLD],
 }
 
-_SNP_AT_MODULE_LOAD = (7, 1)
 _FROM_7_1: Mapping[Code, Remedy] = {
     Code.SNP_STATE_LOST: Remedy(
         Who.HOST, "reload kvm_amd with no guest running: it initialises SNP", Restart.RELOAD
@@ -285,6 +285,6 @@ def remedy_for(outcome: Outcome, facts: Facts) -> Remedy | None:
         return None
     if outcome.cause and (outcome.code, outcome.cause) in CAUSES:
         return CAUSES[outcome.code, outcome.cause]
-    if (facts.kernel.version or (0, 0)) >= _SNP_AT_MODULE_LOAD and outcome.code in _FROM_7_1:
+    if (facts.kernel.version or (0, 0)) >= KVM_ENABLES_SNP and outcome.code in _FROM_7_1:
         return _FROM_7_1[outcome.code]
     return REMEDIES[outcome.code]

@@ -79,7 +79,7 @@ def chip_of(function: PciFunction) -> Chip | None:
     for row in rows:
         if int(row["first"], 16) <= function.device <= int(row["last"], 16):
             key = f"{function.device:#06x}"
-            return Chip(row["chip"], row["family"], table["products"].get(key), key in table["c2c"])
+            return Chip(row["chip"], row["family"], table["products"].get(key))
     return None
 
 

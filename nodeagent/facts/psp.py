@@ -3,6 +3,7 @@
 import struct
 
 from nodeagent.model.host import (
+    KVM_ASKS_PSP,
     Kernel,
     KernelLog,
     NotAsked,
@@ -18,7 +19,6 @@ _DEVICE = "/dev/sev"
 _PLATFORM_STATUS, _SNP_PLATFORM_STATUS = 1, 9
 _PLATFORM_LAYOUT = struct.Struct("<BBBIBI")
 _SNP_LAYOUT = struct.Struct("<BBBBIIIQQ")
-_INIT_PROVES_SNP = (6, 16)
 
 
 def read(machine: Machine, kernel: Kernel, log: Seen[KernelLog]) -> Psp:
@@ -46,7 +46,7 @@ def safe_to_ask(kernel: Kernel, log: Seen[KernelLog]) -> NotAsked | None:
     failed = log.since_init("snp_init_failed", "sev_init_failed", "cpus_offline")
     if failed or log.of("psp_dead", "psp_dead_answer"):
         return NotAsked("the kernel log shows a failed INIT")
-    if not log.whole and (kernel.version or (0, 0)) < _INIT_PROVES_SNP:
+    if not log.whole and (kernel.version or (0, 0)) < KVM_ASKS_PSP:
         return NotAsked("the kernel log no longer reaches back to the boot")
     return None
 

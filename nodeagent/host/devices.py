@@ -1,12 +1,11 @@
 """Character devices that answer by offset or ioctl: MSRs, CPUID, KVM."""
 
-import errno
 import fcntl
 import os
 import struct
 from collections.abc import Mapping, Sequence
 
-from nodeagent.host.root import Root, why
+from nodeagent.host.root import ABSENT, Root, why
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.seen import Seen, Unreadable
 
@@ -19,7 +18,7 @@ def _open(root: Root, path: str) -> int | Unreadable | None:
     try:
         return root.open(path, _READ)
     except OSError as error:
-        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO}:
+        if error.errno in ABSENT:
             return None
         return Unreadable(path, why(error))
 

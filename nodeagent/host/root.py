@@ -11,7 +11,7 @@ from nodeagent.seams import FILE_LIMIT
 _MAX_HOPS = 40  # what Linux itself allows on one path
 _MAX_OPEN_FOLDERS = 512
 _MAX_NAMES = 100_000
-_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
+ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK a planted FIFO would hold us up for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -203,7 +203,7 @@ def _read(descriptor: int, limit: int) -> bytes:
 
 
 def _answer(path: str, error: OSError) -> Unreadable | None:
-    if error.errno in _ABSENT:
+    if error.errno in ABSENT:
         return None
     return Unreadable(path, why(error))
 

@@ -4,7 +4,6 @@ The driver answers one command at a time and waits up to `psp_cmd_timeout` (100 
 signal reaches it; an agent must not wait with it. sev_child.py is that process.
 """
 
-import errno
 import json
 import os
 import sys
@@ -12,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nodeagent.host.root import Root, why
+from nodeagent.host.root import ABSENT, Root, why
 from nodeagent.model.host import PspFailure
 from nodeagent.model.seen import Seen, Unreadable
 
@@ -59,8 +58,7 @@ class Psp:
         try:
             device = root.open(DEVICE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            absent = error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENODEV, errno.ENXIO}
-            return None if absent else Unreadable(DEVICE, why(error))
+            return None if error.errno in ABSENT else Unreadable(DEVICE, why(error))
         try:
             return self._wait(_start(device, command))
         finally:

@@ -7,6 +7,12 @@ from nodeagent.model.seen import Seen, Unreadable
 
 Version = tuple[int, int]
 
+KVM_ASKS_PSP: Version = (6, 16)
+"""From about here kvm_amd initialises SNP itself, so its `Y` is proof (snp-host.md §3.3)."""
+
+KVM_ENABLES_SNP: Version = (7, 1)
+"""From here SYSCFG[24] is set when kvm_amd loads, not at boot (snp-host.md §0.4)."""
+
 
 class Uname(NamedTuple):
     """The kernel, as uname(2) names it."""

@@ -122,7 +122,6 @@ class Chip(NamedTuple):
     name: str
     family: str
     product: str | None
-    c2c: bool = False
 
 
 class Gpu(NamedTuple):

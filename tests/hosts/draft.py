@@ -273,7 +273,7 @@ def _msr(values: dict[int | None, int | str]) -> Json:
     if not odd:
         return f"{common:#x}"
     shown: dict[str, Json] = {"default": f"{common:#x}"}
-    return shown | {cpu: f"{v:#x}" if isinstance(v, int) else v for cpu, v in odd.items()}
+    return shown | {c: f"{v:#x}" if isinstance(v, int) else {"error": v} for c, v in odd.items()}
 
 
 def _kvm(draft: Draft) -> dict[str, Json]:

@@ -42,7 +42,6 @@ def test_what_is_owed_outlives_a_restart_and_not_a_reboot() -> None:
 
     assert settings["RuntimeDirectory"] == ["nodeagent"]
     assert settings["RuntimeDirectoryPreserve"] == ["yes"]
-    assert settings["StateDirectory"] == ["nodeagent"]
 
 
 def test_systemd_waits_for_the_first_look_and_restarts_one_that_hangs() -> None:

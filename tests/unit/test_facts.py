@@ -1,0 +1,133 @@
+"""Reading single inputs: the shapes a kernel gives them, and what is made of odd ones."""
+
+from pathlib import Path
+
+import pytest
+
+from nodeagent.capture.archive import open_capture
+from nodeagent.checks.judge import judge
+from nodeagent.checks.kernel import truth
+from nodeagent.facts.kernel import max_pfn, tokens
+from nodeagent.facts.look import look
+from nodeagent.facts.parse import cpu_list, number, parsed
+from nodeagent.model.host import parse_version
+from nodeagent.model.pci import Asleep, Devices
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.words import Level, Profile, Verdict
+from nodeagent.seams import FILE_LIMIT
+from tests.hosts import base
+from tests.hosts.inspector import inspect_as
+from tests.unit.looks import Veiled, VeiledFiles, facts_of, judged
+
+ZONES = [
+    "Node 0, zone DMA\n  spanned 4095\n  start_pfn: 1\n",
+    "Node 0, zone Normal\n  spanned 133693440\n  start_pfn: 1048576\n",
+    "Node 1, zone Movable\n  spanned 0\n  start_pfn: 0\n",
+]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_the_highest_zone_decides_whatever_their_order(order: tuple[int, ...]) -> None:
+    assert max_pfn("".join(ZONES[zone] for zone in order)) == 0x8080000
+
+
+def test_the_command_line_keeps_quoted_blanks() -> None:
+    assert tokens('ro dyndbg="file a.c +p" iommu=pt') == ("ro", "dyndbg=file a.c +p", "iommu=pt")
+
+
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [
+        ("1", True), ("y", True), ("Yes", True), ("on", True), ("true", True),
+        ("0", False), ("N", False), ("no", False), ("off", False), ("false", False),
+        ("", None), ("o", None), ("2", None),
+    ],
+)  # fmt: skip
+def test_a_truth_value_is_read_as_the_kernel_reads_it(value: str, means: bool | None) -> None:
+    assert truth(value) is means
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"), [("0-3", (0, 1, 2, 3)), ("0,2-3", (0, 2, 3)), ("", ()), ("7", (7,))]
+)
+def test_a_cpu_list_is_the_kernels(text: str, cpus: tuple[int, ...]) -> None:
+    assert cpu_list(text) == cpus
+
+
+@pytest.mark.parametrize("text", ["3-1", "x", "0-99999999", "1_0", "-1", "٣", "0x"])
+def test_an_odd_number_or_list_is_no_value(text: str) -> None:
+    assert isinstance(parsed("x", text, cpu_list), Unreadable)
+    assert isinstance(parsed("x", text, number), Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [
+        ("6.17.0-8-generic", (6, 17)),
+        ("7.1-rc1", (7, 1)),
+        ("5.14.0-503.el9", (5, 14)),
+        ("strange", None),
+    ],
+)
+def test_a_kernel_release_is_compared_by_number(
+    release: str, version: tuple[int, int] | None
+) -> None:
+    assert parse_version(release) == version
+
+
+class _GoesToSleep(VeiledFiles):
+    """A GPU that runtime power management suspends while it is being looked at."""
+
+    def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
+        again = path.endswith("0000:41:00.0/power_state") and path in self.asked
+        return "D3hot" if again else super().read(path, limit)
+
+
+class _Sleepy(Veiled):
+    @property
+    def files(self) -> VeiledFiles:
+        return self._sleepy
+
+    def __init__(self, host: Veiled) -> None:
+        self._host = host
+        self._sleepy = _GoesToSleep(host.files, lambda _: False, {}, None)
+        self._probes = host._probes
+        self._machine = host._machine
+
+
+def test_a_gpu_that_falls_asleep_meanwhile_is_not_believed(hosts: Path) -> None:
+    with open_capture(str(hosts / "genoa-ready")) as machine:
+        facts = look(_Sleepy(Veiled(machine)))
+
+    assert isinstance(facts.devices, Devices)
+    [gpu] = facts.devices.gpus
+    assert gpu.status == Asleep("went to D3hot while it was read")
+
+
+def test_without_any_sign_of_asids_a_pod_cannot_tell(hosts: Path, tmp_path: Path) -> None:
+    inspect_as(hosts / "genoa-ready", tmp_path / "seen")
+    with open_capture(str(tmp_path / "seen")) as machine:
+        facts = look(Veiled(machine, hidden=lambda path: "misc.capacity" in path))
+
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None)
+
+    assert judgement.levels[Level.ENABLED].verdict is Verdict.UNKNOWN
+
+
+def test_every_cpu_is_asked_and_one_that_is_closed_is_no_agreement(tmp_path: Path) -> None:
+    from tests.unit.looks import drafted  # noqa: PLC0415 - only here
+
+    draft = base.genoa_ready()
+    for register in list(draft.msr):
+        draft.wrmsr(register, "EIO", cpu=191)
+
+    judgement = judged(drafted(draft, tmp_path / "host"))
+
+    agree = next(each for each in judgement.findings if each.check == "snp.cpus_agree")
+    assert agree.verdict is Verdict.UNKNOWN
+    assert judgement.ready.exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["genoa-ready", "genoa-iommu-pt"])
+def test_two_looks_at_an_unchanged_host_are_equal(hosts: Path, name: str) -> None:
+    assert facts_of(hosts / name) == facts_of(hosts / name)
