@@ -21,7 +21,7 @@ from tests.hosts.draft import Draft
 
 Hidden = Callable[[str], bool]
 
-EXAMPLES = 5000 if os.environ.get("NODEAGENT_SOAK") else 150
+EXAMPLES = 3000 if os.environ.get("NODEAGENT_SOAK") else 150
 """How many random examples each property gets: more by `make soak`."""
 
 
