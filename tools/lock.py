@@ -16,7 +16,7 @@ def main() -> int:
             [
                 *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"),
                 *("--python-version", "3.11", "--generate-hashes", "--no-annotate"),
-                *("--no-header", "--no-emit-find-links", "--no-emit-index-url"),
+                "--no-header",
                 *("--output-file", str(source.with_suffix(".txt")), str(source)),
             ],
             check=True,
