@@ -2,13 +2,14 @@
 
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nodeagent.errors import HostError, UsageError
 
@@ -101,6 +102,11 @@ class _Server(socketserver.ThreadingTCPServer):
         self.address_family = socket.AF_INET6 if wide else socket.AF_INET
         self.pulse = pulse
         super().__init__((host, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """A caller that hangs up is no news, and no reason for a traceback in the log."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
     def server_bind(self) -> None:
         """No host means every address: a cluster's pods may have IPv6 ones alone."""

@@ -3,7 +3,7 @@
 A program of its own, run isolated and by path: it imports the standard library alone.
 """
 
-import ctypes
+import array
 import errno
 import fcntl
 import json
@@ -21,15 +21,17 @@ def question(descriptor: int, command: int, size: int) -> dict[str, object]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return {"cannot": "an earlier question still waits for the PSP"}
-    buffer = ctypes.create_string_buffer(size)
-    request = bytearray(struct.pack("<IQI", command, ctypes.addressof(buffer), _NOT_CALLED))
+    # Not ctypes: importing it needs memory that is writable and executable, which the service
+    # forbids itself.
+    buffer = array.array("B", bytes(size))
+    request = bytearray(struct.pack("<IQI", command, buffer.buffer_info()[0], _NOT_CALLED))
     try:
         fcntl.ioctl(descriptor, SEV_ISSUE_CMD, request, True)
     except OSError as error:
         status = struct.unpack("<IQI", request)[2]
         firmware = status if error.errno in {errno.EIO, errno.EBUSY} else None
         return {"errno": errno.errorcode.get(error.errno or 0, "EIO"), "firmware": firmware}
-    return {"hex": buffer.raw.hex()}
+    return {"hex": buffer.tobytes().hex()}
 
 
 if __name__ == "__main__":
