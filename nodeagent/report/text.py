@@ -117,8 +117,9 @@ def _levels(judgement: Judgement, paint: Paint) -> Iterator[str]:
         yield from rest[:1] if len(rest) < 2 else [rest[0][: WIDTH - 2] + " …"]
     folded = [each for each in judgement.findings if each.under and each.verdict is Verdict.FAIL]
     if folded and judgement.root:
-        names = ", ".join(dict.fromkeys(each.check for each in folded))
-        yield from _wrap(f"{names}: follow from {judgement.root.code}", "  ", first="  ")
+        checks = list(dict.fromkeys(each.check for each in folded))
+        follow = "follows" if len(checks) == 1 else "follow"
+        yield from _wrap(f"{', '.join(checks)}: {follow} from {judgement.root.code}", "  ")
 
 
 def _warnings(judgement: Judgement, paint: Paint) -> Iterator[str]:
