@@ -19,11 +19,11 @@ from nodeagent import data
 from nodeagent.cli.options import Chosen
 from nodeagent.config import Config
 from nodeagent.facts.look import look
-from nodeagent.host import klog, mmio
+from nodeagent.host import devices, klog, mmio
 from nodeagent.host.live import LiveMachine
 from nodeagent.host.root import Root
 from nodeagent.host.sev import Psp
-from nodeagent.model.cpu import CpuIdentity
+from nodeagent.model.cpu import SYSCFG, CpuIdentity, CpuValues
 from nodeagent.model.host import PspFailure
 from nodeagent.model.pci import Devices
 from nodeagent.model.seen import Unreadable
@@ -77,6 +77,50 @@ def test_the_kernel_ring_is_read_without_waiting() -> None:
     assert lines
     assert not any(line[:1].isdecimal() and ";" in line[:40] for line in lines[:50])
     assert time.monotonic() - began < 20
+
+
+def _asked_of_the_journal(program: Path, script: str) -> str | Unreadable:
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    folder = os.open("/", os.O_RDONLY)
+    try:
+        return klog._journal(str(program), "0123456789abcdef0123456789abcdef", folder)
+    finally:
+        os.close(folder)
+
+
+def test_the_journal_is_asked_for_the_running_boot_by_name(tmp_path: Path) -> None:
+    """With a folder given, the newest boot in it is not always this one."""
+    said = _asked_of_the_journal(tmp_path / "journalctl", 'echo "$@"')
+
+    assert isinstance(said, str)
+    assert "--boot=0123456789abcdef0123456789abcdef" in said.split()
+    assert "-kq" in said.split()
+
+
+def test_an_endless_journal_costs_a_bound_of_memory(tmp_path: Path) -> None:
+    said = _asked_of_the_journal(tmp_path / "journalctl", "exec yes SEV")
+
+    assert isinstance(said, str)
+    assert len(said) <= klog._TAIL + (1 << 16)
+
+
+def test_an_empty_journal_is_unreadable_not_absent(tmp_path: Path) -> None:
+    assert isinstance(_asked_of_the_journal(tmp_path / "journalctl", "exit 1"), Unreadable)
+
+
+def test_a_cpu_without_its_msr_device_is_a_gap(root: Root) -> None:
+    device = Path(root.folder) / "dev/cpu/0/msr"
+    device.parent.mkdir(parents=True)
+    with device.open("wb") as file:  # sparse: 8 bytes at the register's number
+        file.seek(SYSCFG)
+        file.write((0x3FC0000).to_bytes(8, "little"))
+
+    values = devices.msrs(root, [0, 1], [SYSCFG])[SYSCFG]
+
+    assert isinstance(values, CpuValues)
+    assert values.by_value == {0x3FC0000: (0,)}
+    assert values.unreadable == ((1, Unreadable("/dev/cpu/1/msr", "is absent")),)
 
 
 def test_facts_of_this_machine_agree_with_the_kernel() -> None:

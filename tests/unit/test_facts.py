@@ -7,10 +7,11 @@ import pytest
 from nodeagent.capture.archive import open_capture
 from nodeagent.checks.judge import judge
 from nodeagent.checks.kernel import truth
+from nodeagent.facts import holders
 from nodeagent.facts.kernel import max_pfn, tokens
 from nodeagent.facts.look import look
 from nodeagent.facts.parse import cpu_list, number, parsed
-from nodeagent.model.host import parse_version
+from nodeagent.model.host import PspFailure, parse_version
 from nodeagent.model.pci import Asleep, Devices
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import Level, Profile, Verdict
@@ -131,3 +132,34 @@ def test_every_cpu_is_asked_and_one_that_is_closed_is_no_agreement(tmp_path: Pat
 @pytest.mark.parametrize("name", ["genoa-ready", "genoa-iommu-pt"])
 def test_two_looks_at_an_unchanged_host_are_equal(hosts: Path, name: str) -> None:
     assert facts_of(hosts / name) == facts_of(hosts / name)
+
+
+class _ClosedLinks(VeiledFiles):
+    """What uid 0 without capabilities sees of root's processes: names of fds, not their links."""
+
+    def link(self, path: str) -> Seen[str]:
+        if path.startswith("/proc/"):
+            return Unreadable(path, "EACCES: Permission denied")
+        return super().link(path)
+
+
+def test_descriptors_that_cannot_be_followed_are_not_nobody(hosts: Path) -> None:
+    with open_capture(str(hosts / "genoa-gpu-held")) as machine:
+        held = holders.read(_ClosedLinks(machine.files, lambda _: False, {}, None))
+
+    assert held.by_node == {}
+    assert isinstance(held.closed, Unreadable)
+
+
+@pytest.mark.parametrize("failure", [PspFailure("EIO", 0x15), PspFailure("EIO", 0x13)])
+@pytest.mark.parametrize("name", ["genoa-ready", "genoa-ready-6.11"])
+def test_a_psp_that_fails_outweighs_what_the_log_said(
+    hosts: Path, name: str, failure: PspFailure
+) -> None:
+    facts = facts_of(hosts / name)
+
+    judgement = judge(
+        facts._replace(psp=facts.psp._replace(snp=failure)), profile=Profile.SNP_GPU, want=None
+    )
+
+    assert judgement.levels[Level.ENABLED].verdict is Verdict.UNKNOWN

@@ -119,6 +119,29 @@ def test_control_characters_of_a_stranger_do_not_reach_the_terminal(hosts: Path)
     assert "\x07" not in text
 
 
+def test_a_note_of_a_stranger_is_made_harmless(hosts: Path) -> None:
+    facts = facts_of(hosts / "genoa-ready")
+    source = facts.source._replace(note="\x1b]0;owned\x07" + "x" * 5000)
+
+    text = report(judge(facts, profile=Profile.SNP_GPU, want=None), source, verbose=True)
+
+    assert "\x1b" not in text
+    assert len(text) < 5000
+
+
+def test_a_device_folder_with_a_strange_name_is_no_device(tmp_path: Path) -> None:
+    from tests.hosts import base  # noqa: PLC0415 - only here
+    from tests.unit.looks import drafted  # noqa: PLC0415
+
+    draft = base.genoa_ready()
+    for name, value in (("vendor", "0x10de"), ("device", "0x2331"), ("class", "0x030200")):
+        draft.put(f"/sys/bus/pci/devices/0000:43:00.\x1b/{name}", value)
+
+    judgement = judged(drafted(draft, tmp_path / "host"))
+
+    assert (judgement.values.gpu_count, judgement.ready) == (1, Ready.YES)
+
+
 def test_no_colour_without_a_terminal() -> None:
     assert painter()("READY", "good") == "READY"
 
