@@ -300,9 +300,12 @@ def snp_not_enabled(facts: Facts) -> Answer:
 
 
 def disabled_after_init(facts: Facts) -> Answer:
-    """Row 25. Everything below KVM is on, and KVM still says no."""
+    """Row 25. Everything below KVM is on, no option asks for it, and KVM still says no."""
     if facts.kernel.parameter(_SNP) not in {"N", "0"}:
         return Miss()
+    asked = param_disabled(facts)
+    if isinstance(asked, Gap):
+        return asked
     on = snp_enable(facts)
     if isinstance(on, Gap):
         return on

@@ -129,7 +129,7 @@ def smee_off(facts: Facts) -> Answer:
     The kernel derives the flag from the register, so the register wins where both are there.
     """
     register = _smee_register(facts)
-    told = _sev_flag(facts) if isinstance(register, Gap) else register
+    told = _sev_flag(facts) if isinstance(smee(facts), Gap) else register
     return any_heard(told, logged(facts.log, "smee_off"))
 
 
@@ -143,7 +143,8 @@ def _smee_register(facts: Facts) -> Answer:
     if locked is False:
         return Hit("HWCR[0] is 0: SMM is not locked", "MSR 0xc0010015", code=Code.BIOS_SMM_UNLOCKED)
     if isinstance(locked, Gap):
-        return any_heard(_sev_flag(facts), locked) if _shows_sev(facts) else locked
+        # A missing flag would only say that one of the two is off, and SMEE is on.
+        return _sev_flag(facts) if _shows_sev(facts) else locked
     return Miss("SYSCFG[23] is 1 on every CPU")
 
 

@@ -85,7 +85,7 @@ def _config(files: Files, release: Seen[str]) -> Seen[Mapping[str, str]]:
     gap: Unreadable | None = None
     packed = files.read_bytes("/proc/config.gz", _CONFIG_LIMIT)
     if isinstance(packed, bytes):
-        return parsed("/proc/config.gz", _gunzip(packed), config)
+        return parsed("/proc/config.gz", config_gz(packed), config)
     if not isinstance(release, str) or "/" in release:
         return release if isinstance(release, Unreadable) else packed
     for path in (f"/boot/config-{release}", f"/lib/modules/{release}/config"):
@@ -96,7 +96,7 @@ def _config(files: Files, release: Seen[str]) -> Seen[Mapping[str, str]]:
     return gap
 
 
-def _gunzip(packed: bytes) -> str:
+def config_gz(packed: bytes) -> str:
     """Bounded, whatever the stranger's file claims to unpack to."""
     try:
         return zlib.decompressobj(31).decompress(packed, _CONFIG_LIMIT).decode(errors="replace")

@@ -4,12 +4,13 @@ import fcntl
 import json
 import mmap
 import os
+import pty
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import jsonschema
@@ -146,6 +147,8 @@ def test_a_mounted_root_reads_like_this_machine(tmp_path: Path) -> None:
     assert isinstance(unmounted, Unreadable)
     assert "not mounted" in unmounted.why
     assert facts.kernel.options_closed == unmounted
+    # Else a pod without /sys would say that kvm_amd is not loaded.
+    assert isinstance(facts.kernel.is_loaded("kvm_amd"), Unreadable)
 
 
 def test_looking_again_and_again_leaves_no_descriptor_open() -> None:
@@ -254,6 +257,27 @@ def test_a_reader_that_goes_away_does_not_change_the_verdict() -> None:
     )
 
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("setting", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_colour_is_for_terminals_that_want_it(setting: dict[str, str], coloured: bool) -> None:
+    ours, theirs = pty.openpty()
+    kept = {name: text for name, text in os.environ.items() if name != "NO_COLOR"}
+    command = [sys.executable, "-m", "nodeagent", "check", "--capture", READY]
+    environment = kept | {"TERM": "xterm"} | setting
+    with subprocess.Popen(command, stdout=theirs, env=environment) as child:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # the terminal's other end is gone: the program has ended
+            while part := os.read(ours, 4096):
+                said += part
+        child.wait()
+    os.close(ours)
+
+    assert b"READY" in said
+    assert (b"\x1b[" in said) is coloured
 
 
 @pytest.mark.parametrize("node", ["kvm", "sev", "cpu/0/msr", "cpu/0/cpuid", "kmsg"])
