@@ -1,6 +1,7 @@
 """The report: what a person sees first at 80 columns, and the schema for programs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -127,6 +128,29 @@ def test_a_note_of_a_stranger_is_made_harmless(hosts: Path) -> None:
 
     assert "\x1b" not in text
     assert len(text) < 5000
+
+
+def test_a_strange_path_is_made_harmless(hosts: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "x\x1b]0;owned\x07"
+    evil.symlink_to(hosts / "genoa-ready")
+    facts = facts_of(evil)
+
+    text = report(judge(facts, profile=Profile.SNP_GPU, want=None), facts.source, verbose=False)
+
+    assert "\x1b" not in text
+    assert "owned" in text
+
+
+def test_a_root_cause_of_many_words_keeps_to_the_first_six_lines(hosts: Path) -> None:
+    facts = facts_of(hosts / "genoa-iommu-pt")
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None)
+    assert judgement.root
+    wordy = judgement.root._replace(outcome=judgement.root.outcome._replace(seen="word " * 400))
+
+    text = report(replace(judgement, root=wordy, todo=(wordy,)), facts.source, verbose=False)
+
+    assert text.split("\n")[6] == ""
+    assert text.split("\n")[7] == "What to do, in order:"
 
 
 def test_a_device_folder_with_a_strange_name_is_no_device(tmp_path: Path) -> None:
