@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from nodeagent.checks.check import Check, by_mode
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, unknown
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held, is_dead
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
-from nodeagent.model.words import CcMode
+from nodeagent.model.words import CcMode, Level
 
 _BOOTED = 0xFF
 _FIRST_UNKNOWN = 0x2900  # Ada ends below it, Blackwell begins (gpu-cc.md §4.1)
@@ -230,3 +231,9 @@ def _switches(
 def all_modes(devices: Devices, lockdown: str) -> dict[str, CcMode]:
     """Every mode that is known, read or remembered."""
     return known_modes(modes(devices.gpus, lockdown))
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("gpu.mode", Level.GPU, "one confidential mode on every GPU", by_mode(judge_modes)),
+)
+"""In reading order."""

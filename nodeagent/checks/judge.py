@@ -1,23 +1,17 @@
 """From facts to the answer: every level, the one root cause, and what to do in order."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 from nodeagent.checks import enabled, firmware, gpu, kernel, passthrough
 from nodeagent.checks.answer import Gap, Hit
+from nodeagent.checks.check import Ask, Check
 from nodeagent.checks.remedies import remedy_for
 from nodeagent.checks.table import FACETS, Answered, answers
 from nodeagent.model.codes import Code
 from nodeagent.model.cpu import CpuIdentity
 from nodeagent.model.facts import Facts
-from nodeagent.model.findings import (
-    Finding,
-    Judgement,
-    LevelVerdict,
-    Outcome,
-    Values,
-    skip,
-)
+from nodeagent.model.findings import Finding, Judgement, LevelVerdict, Outcome, Values, skip
+from nodeagent.model.policy import NO_POLICY, Policy
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import (
     CcMode,
@@ -36,42 +30,18 @@ _WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS, Verdict.SKIP)
 _PRIVILEGE = ("EPERM", "EACCES")
 
 
-_Judge = Callable[[Facts, CcMode | None], tuple[Outcome, ...]]
-
-
-class Check(NamedTuple):
-    """A check outside the table: one outcome a device, or one for all."""
-
-    name: str
-    level: Level
-    wants: str
-    judge: _Judge
-
-
-def _plain(judge: Callable[[Facts], tuple[Outcome, ...]]) -> _Judge:
-    """A check that does not depend on the wanted mode."""
-    return lambda facts, _want: judge(facts)
-
-
-_P = Level.PASSTHROUGH
-CHECKS: tuple[Check, ...] = (
-    Check("iommu.groups", _P, "IOMMU groups", _plain(passthrough.groups)),
-    Check("iommu.translation", _P, "domain type DMA", _plain(passthrough.translation)),
-    Check("iommu.isolation", _P, "each GPU alone in its group", passthrough.isolation),
-    Check("vfio.module", _P, "vfio-pci", _plain(passthrough.vfio)),
-    Check("gpu.driver", _P, "each GPU bound to vfio-pci", passthrough.drivers),
-    Check("gpu.bars", _P, "assigned BARs", passthrough.bars),
-    Check("host.drivers", _P, "no host GPU driver", _plain(passthrough.host_drivers)),
-    Check("gpu.mode", Level.GPU, "one confidential mode on every GPU", gpu.judge_modes),
-)
+CHECKS: tuple[Check, ...] = (*passthrough.CHECKS, *gpu.CHECKS)
 """In reading order."""
 
 
-def judge(facts: Facts, *, profile: Profile, want: CcMode | None) -> Judgement:
+def judge(
+    facts: Facts, *, profile: Profile, want: CcMode | None, policy: Policy = NO_POLICY
+) -> Judgement:
     """The whole answer. `want` None: any confidential mode that all devices share will do."""
     answered = answers(facts)
-    findings = _findings(facts, answered, profile, want)
-    levels = _levels(findings, profile)
+    ask = Ask(profile, want, policy)
+    findings = _findings(facts, answered, ask)
+    levels = _levels(findings, ask)
     ready = _ready(levels)
     todo = _todo(findings, levels, ready)
     return Judgement(
@@ -89,17 +59,15 @@ def judge(facts: Facts, *, profile: Profile, want: CcMode | None) -> Judgement:
     )
 
 
-def _findings(
-    facts: Facts, answered: tuple[Answered, ...], profile: Profile, want: CcMode | None
-) -> tuple[Finding, ...]:
+def _findings(facts: Facts, answered: tuple[Answered, ...], ask: Ask) -> tuple[Finding, ...]:
     capable = [
         _finding(facts, name, FACETS[name].level, FACETS[name].wants, outcome)
         for name, outcome in enabled.facets(answered, Level.CAPABLE).items()
     ]
     blocked = next((each for each in capable if each.verdict is Verdict.FAIL), None)
-    if blocked and Level.CAPABLE in profile.required:
+    if blocked and Level.CAPABLE in ask.profile.required:
         return (*_only_root(capable, blocked), *_skipped(f"waits for {blocked.check}"))
-    rest = [*_enabled(facts, answered, blocked), *_checked(facts, want)]
+    rest = [*_enabled(facts, answered, blocked), *_checked(facts, ask)]
     root = next((each for each in rest if each.verdict is Verdict.FAIL), None)
     no_groups = not facts.iommu.groups
     folded = [_fold(each, root, no_groups=no_groups) for each in rest]
@@ -155,11 +123,11 @@ def _enabled(
     return found
 
 
-def _checked(facts: Facts, want: CcMode | None) -> list[Finding]:
+def _checked(facts: Facts, ask: Ask) -> list[Finding]:
     return [
         _finding(facts, check.name, check.level, check.wants, outcome)
         for check in CHECKS
-        for outcome in check.judge(facts, want)
+        for outcome in check.judge(facts, ask)
     ]
 
 
@@ -174,9 +142,10 @@ def _fold(each: Finding, root: Finding | None, *, no_groups: bool) -> Finding:
     return Finding(each.check, each.level, each.wanted, each.outcome, each.remedy, root.code)
 
 
-def _levels(findings: tuple[Finding, ...], profile: Profile) -> dict[Level, LevelVerdict]:
+def _levels(findings: tuple[Finding, ...], ask: Ask) -> dict[Level, LevelVerdict]:
+    required = ask.profile.required | ({Level.COMPLIANT} if ask.policy.require_floors else set())
     return {
-        level: _level([each for each in findings if each.level is level], level in profile.required)
+        level: _level([each for each in findings if each.level is level], level in required)
         for level in Level
     }
 

@@ -1,5 +1,6 @@
 """Judges whether a GPU could be put into a guest: groups, drivers, BARs."""
 
+from nodeagent.checks.check import Check, by_mode, plain
 from nodeagent.checks.gpu import is_protected
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
@@ -7,7 +8,7 @@ from nodeagent.model.findings import Outcome, bad, ok, replace_device, unknown, 
 from nodeagent.model.pci import Gpu, IommuGroup, PciFunction
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
-from nodeagent.model.words import CcMode
+from nodeagent.model.words import CcMode, Level
 
 _GROUPS = "/sys/kernel/iommu_groups"
 _BRIDGE = 0x0604
@@ -157,3 +158,16 @@ def host_drivers(facts: Facts) -> tuple[Outcome, ...]:
         if isinstance(state, Unreadable):
             return (unknown(Code.NO_ACCESS, str(state), where=state.where),)
     return (ok("no host GPU driver is loaded"),)
+
+
+_P = Level.PASSTHROUGH
+CHECKS: tuple[Check, ...] = (
+    Check("iommu.groups", _P, "IOMMU groups", plain(groups)),
+    Check("iommu.translation", _P, "domain type DMA", plain(translation)),
+    Check("iommu.isolation", _P, "each GPU alone in its group", by_mode(isolation)),
+    Check("vfio.module", _P, "vfio-pci", plain(vfio)),
+    Check("gpu.driver", _P, "each GPU bound to vfio-pci", by_mode(drivers)),
+    Check("gpu.bars", _P, "assigned BARs", by_mode(bars)),
+    Check("host.drivers", _P, "no host GPU driver", plain(host_drivers)),
+)
+"""In reading order."""

@@ -254,6 +254,125 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.GPU_SECURITY_FAULT: Remedy(
         Who.GPU, "power cycle the node: only a cold reset clears a security fault", _POWER
     ),
+    Code.OPTION_HAZARD: Remedy(
+        Who.KERNEL, "remove that option from the kernel command line", _BOOT
+    ),
+    Code.OPTION_IGNORED: Remedy(
+        Who.KERNEL, "remove that option: it does nothing here, whatever a guide says"
+    ),
+    Code.KERNEL_OLD_FOR_CPU: Remedy(
+        Who.KERNEL,
+        "boot kernel 6.14 or newer: older ones read this generation's RMP in the old format",
+        _BOOT,
+    ),
+    Code.KERNEL_OLD_FOR_GPU: Remedy(
+        Who.KERNEL,
+        "boot kernel 6.17 or newer, which NVIDIA validated for GPUs in SNP guests",
+        _BOOT,
+    ),
+    Code.ASIDS_EXHAUSTED: Remedy(
+        Who.HOST, "stop an SEV-ES or SNP guest, or raise the SEV-ES ASID limit in the BIOS"
+    ),
+    Code.ASIDS_LOW: Remedy(
+        Who.HOST, "plan fewer SNP guests here, or raise the SEV-ES ASID limit in the BIOS"
+    ),
+    Code.REBOOT_PENDING: Remedy(
+        Who.HOST, "reboot when the node is free: what is installed does not run yet", _BOOT
+    ),
+    Code.TCB_BELOW_FLOOR: Remedy(
+        Who.FIRMWARE,
+        "update the BIOS, or the SEV firmware file in /lib/firmware/amd, to the floor's level",
+        _BOOT,
+    ),
+    Code.TCB_REPORTED_LAGS: Remedy(
+        Who.FIRMWARE,
+        "reboot, or commit the running firmware: SNP_COMMIT cannot be taken back",
+        _BOOT,
+        "Verifiers judge the reported TCB, not the one that runs.",
+    ),
+    Code.TCB_DECODE_SUSPECT: Remedy(
+        Who.HOST, "use a newer nodeagent: this one does not know the CPU's TCB layout"
+    ),
+    Code.SEV_FW_BELOW_FLOOR: Remedy(
+        Who.FIRMWARE,
+        "update the BIOS, or install a newer SEV firmware file in /lib/firmware/amd",
+        _BOOT,
+    ),
+    Code.MICROCODE_TOO_OLD: Remedy(
+        Who.BIOS,
+        "update the BIOS: microcode that the OS loads stays on the branch of the BIOS",
+        _BOOT,
+    ),
+    Code.MICROCODE_DIFFERS: Remedy(
+        Who.BIOS, "power cycle the node; if CPUs still differ, update the BIOS", _POWER
+    ),
+    Code.ALIAS_CHECK_MISSING: Remedy(
+        Who.FIRMWARE,
+        "update BIOS and SEV firmware to a level that checks memory for aliases",
+        _BOOT,
+    ),
+    Code.PART_NOT_FUSED: Remedy(
+        Who.HARDWARE, "use a production CPU: this one is not fused, its guests prove nothing"
+    ),
+    Code.DEBUG_NOT_LOCKED: Remedy(
+        Who.HARDWARE, "use a CPU whose debug access is locked, or have the vendor lock it"
+    ),
+    Code.CHIP_ID_MASKED: Remedy(
+        Who.FIRMWARE, "clear MASK_CHIP_ID, or use a VLEK: reports do not say which chip signed them"
+    ),
+    Code.CHIP_KEY_MASKED: Remedy(
+        Who.FIRMWARE, "clear MASK_CHIP_KEY: without it no guest can be attested"
+    ),
+    Code.BIOS_TOO_OLD: Remedy(Who.BIOS, "update the BIOS to the version named, or newer", _BOOT),
+    Code.GPU_FW_TOO_OLD: Remedy(
+        Who.GPU, "update the GPU's firmware with its vendor's tool", _POWER
+    ),
+    Code.BAR_WINDOW_TOO_SMALL: Remedy(
+        Who.BIOS, "Above 4G Decoding: Enabled, and a larger MMIO window", _BOOT, _NO_OPTION
+    ),
+    Code.ACS_MISSING: Remedy(Who.BIOS, "ACS Enabled (NBIO or PCIe options)", _BOOT),
+    Code.IOMMUFD_MISSING: Remedy(
+        Who.HOST, "modprobe iommufd, and load it at boot: Kata opens GPUs through it"
+    ),
+    Code.D3COLD_HAZARD: Remedy(
+        Who.HOST,
+        "`options vfio-pci disable_idle_d3=1` in modprobe.d: GPUs may not wake again from D3cold",
+        _BOOT,
+    ),
+    Code.LINK_DEGRADED: Remedy(
+        Who.HARDWARE,
+        "reseat the card, or look at riser and slot: its link is narrower or slower than it can be",
+    ),
+    Code.GPU_C2C: Remedy(
+        Who.HARDWARE,
+        "use a GPU on PCIe or SXM: one tied to a Grace CPU has no confidential mode here",
+    ),
+    Code.GPU_VIRTUAL: Remedy(Who.HARDWARE, "use the physical GPU: this one is a virtual function"),
+    Code.KUBELET_NOT_PREPARED: Remedy(
+        Who.HOST,
+        "change the kubelet's configuration as named, then restart it with the node drained",
+    ),
+    Code.KUBELET_TOO_OLD: Remedy(Who.CLUSTER, "upgrade the kubelet to 1.32 or newer"),
+    Code.RUNTIME_NOT_PREPARED: Remedy(
+        Who.HOST,
+        "add the Kata handler to containerd's configuration (kata-deploy does), then restart it",
+    ),
+    Code.KATA_MISSING: Remedy(
+        Who.CLUSTER, "install Kata Containers on this node, with the NVIDIA GPU SNP shim"
+    ),
+    Code.KATA_TOO_OLD: Remedy(
+        Who.CLUSTER, "upgrade Kata Containers to the version named, or newer"
+    ),
+    Code.QEMU_TOO_OLD: Remedy(
+        Who.CLUSTER, "use QEMU 9.2 or newer: older ones cannot give a VFIO device to an SNP guest"
+    ),
+    Code.CDI_MISSING: Remedy(
+        Who.CLUSTER, "let the sandbox device plugin run here: it writes the CDI spec when it starts"
+    ),
+    Code.CDI_STALE: Remedy(
+        Who.CLUSTER, "restart the sandbox device plugin: its CDI spec names VFIO nodes of the past"
+    ),
+    Code.LIMITS_TOO_LOW: Remedy(Who.HOST, "raise the limit as named"),
     Code.LOCKDOWN: Remedy(
         Who.KERNEL, "kernel lockdown hides GPU registers: turn Secure Boot's lockdown off", _BOOT
     ),

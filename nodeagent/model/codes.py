@@ -71,6 +71,30 @@ class Code(StrEnum):
     # What the kernel log warns of while SNP runs.
     SNP_LOG_TROUBLE = auto()
 
+    # Hazards: they work today, and bite later.
+    OPTION_HAZARD = auto()
+    OPTION_IGNORED = auto()
+    KERNEL_OLD_FOR_CPU = auto()
+    KERNEL_OLD_FOR_GPU = auto()
+    ASIDS_EXHAUSTED = auto()
+    ASIDS_LOW = auto()
+    REBOOT_PENDING = auto()
+
+    # Firmware against its floors.
+    TCB_BELOW_FLOOR = auto()
+    TCB_REPORTED_LAGS = auto()
+    TCB_DECODE_SUSPECT = auto()
+    SEV_FW_BELOW_FLOOR = auto()
+    MICROCODE_TOO_OLD = auto()
+    MICROCODE_DIFFERS = auto()
+    ALIAS_CHECK_MISSING = auto()
+    PART_NOT_FUSED = auto()
+    DEBUG_NOT_LOCKED = auto()
+    CHIP_ID_MASKED = auto()
+    CHIP_KEY_MASKED = auto()
+    BIOS_TOO_OLD = auto()
+    GPU_FW_TOO_OLD = auto()
+
     # Passing a GPU through.
     NO_GPU = auto()
     IOMMU_GROUP_MISSING = auto()
@@ -78,7 +102,12 @@ class Code(StrEnum):
     GPU_NOT_VFIO = auto()
     HOST_DRIVER_LOADED = auto()
     BAR_UNASSIGNED = auto()
+    BAR_WINDOW_TOO_SMALL = auto()
+    ACS_MISSING = auto()
     VFIO_MISSING = auto()
+    IOMMUFD_MISSING = auto()
+    D3COLD_HAZARD = auto()
+    LINK_DEGRADED = auto()
 
     # The GPU itself.
     GPU_MODE_OFF = auto()
@@ -90,12 +119,25 @@ class Code(StrEnum):
     SWITCH_MODE_MISMATCH = auto()
     GPU_NOT_CAPABLE = auto()
     GPU_NOT_KNOWN = auto()
+    GPU_C2C = auto()
+    GPU_VIRTUAL = auto()
     GPU_ASLEEP = auto()
     GPU_IN_USE = auto()
     GPU_GONE = auto()
     GPU_BOOT_INCOMPLETE = auto()
     GPU_RECOVERY = auto()
     GPU_SECURITY_FAULT = auto()
+
+    # What starts a confidential GPU pod on this node.
+    KUBELET_NOT_PREPARED = auto()
+    KUBELET_TOO_OLD = auto()
+    RUNTIME_NOT_PREPARED = auto()
+    KATA_MISSING = auto()
+    KATA_TOO_OLD = auto()
+    QEMU_TOO_OLD = auto()
+    CDI_MISSING = auto()
+    CDI_STALE = auto()
+    LIMITS_TOO_LOW = auto()
 
     # Looking.
     LOCKDOWN = auto()
