@@ -25,6 +25,8 @@ class Chosen:
     root: str | None
     capture: str | None
     config: Config
+    may_wake: bool = True
+    """Whether an idle GPU may be woken for a look. No look does so yet, with or without leave."""
 
     @property
     def profile(self) -> Profile:
@@ -62,6 +64,11 @@ _OPTIONS = (
         help="The wanted GPU mode: on or ppcie; off and devtools are never ready.",
     ),
     click.option("--config", "config_path", metavar="FILE", help="Settings instead of /etc's."),
+    click.option(
+        "--no-wake",
+        is_flag=True,
+        help="Let sleeping GPUs sleep. No look wakes one yet; with this none ever will.",
+    ),
 )
 
 
@@ -69,13 +76,14 @@ def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the argument `chosen` in place of the options themselves."""
 
     @functools.wraps(command)
-    def wrapped(
+    def wrapped(  # noqa: PLR0913 - one for each option
         *args: Any,  # noqa: ANN401
         root: str | None,
         capture: str | None,
         profile: str | None,
         mode: str | None,
         config_path: str | None,
+        no_wake: bool,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         if root is not None and capture is not None:
@@ -83,7 +91,7 @@ def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
         for name, value in (("--root", root), ("--capture", capture)):
             if value == "":
                 raise UsageError(f"{name} is empty", hint="an unset variable of the shell?")
-        chosen = Chosen(root, capture, _settings(config_path, profile, mode))
+        chosen = Chosen(root, capture, _settings(config_path, profile, mode), may_wake=not no_wake)
         return command(*args, chosen=chosen, **kwargs)
 
     for option in reversed(_OPTIONS):

@@ -25,6 +25,17 @@ def test_the_exit_code_is_the_verdict(host: str, code: int, hosts: Path) -> None
     assert _run("check", "--capture", hosts / host) == code
 
 
+def test_a_sleeping_gpu_is_judged_alike_whether_or_not_it_may_be_woken(
+    hosts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("check", "--capture", hosts / "genoa-gpu-d3cold")
+    assert _run(*words) == 4
+    allowed = capsys.readouterr().out
+    assert _run(*words, "--no-wake") == 4
+
+    assert capsys.readouterr().out == allowed
+
+
 def test_no_gpu_is_fine_for_the_profile_without_one(hosts: Path) -> None:
     assert _run("check", "--capture", hosts / "genoa-no-gpu") == 1
     assert _run("check", "--capture", hosts / "genoa-no-gpu", "--profile", "snp") == 0
