@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from nodeagent.facts import cpu, gpu, iommu, kernel, log, pci, psp
+from nodeagent.facts import cpu, gpu, iommu, kernel, log, pci, platform, psp
 from nodeagent.model.facts import Facts
 from nodeagent.model.pci import Sighting
 from nodeagent.model.seen import Unreadable
@@ -22,6 +22,7 @@ def look(machine: Machine, *, remembered: Mapping[str, Sighting] | None = None) 
         return Facts(
             source=machine.source,
             boot_id=boot_id,
+            platform=platform.read(files),
             cpus=cpu.read(machine),
             psp=psp.read(machine, running, lines),
             kernel=running,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from nodeagent.model.cpu import Cpus
 from nodeagent.model.host import Kernel, KernelLog, Psp
 from nodeagent.model.pci import Devices, Iommu
+from nodeagent.model.platform import Platform
 from nodeagent.model.seen import Seen, Unreadable
 
 
@@ -22,6 +23,7 @@ class Facts(NamedTuple):
 
     source: Source
     boot_id: Seen[str]
+    platform: Platform
     cpus: Cpus
     psp: Psp
     kernel: Kernel

@@ -195,6 +195,16 @@ def _put_proc(draft: Draft) -> None:
 
 
 def _put_sys(draft: Draft) -> None:
+    draft.link("/sys/class/dmi/id", "/sys/devices/virtual/dmi/id")
+    draft.dmi(
+        sys_vendor="Supermicro",
+        product_name="Super Server",
+        board_vendor="Supermicro",
+        board_name="H13SST-G",
+        bios_vendor="American Megatrends International, LLC.",
+        bios_version="3.0",
+        bios_date="07/22/2024",
+    )
     for name, text in _PARAMETERS.items():
         draft.put(f"/sys/module/{name}", text)
     draft.put("/sys/firmware/efi/fw_platform_size", "64")

@@ -91,6 +91,11 @@ class Draft:
     def param(self, module: str, name: str, value: str) -> None:
         self.put(f"/sys/module/{module}/parameters/{name}", value)
 
+    def dmi(self, **names: str) -> None:
+        """Change some of the names in the SMBIOS table; serials are never put there."""
+        for name, value in names.items():
+            self.put(f"/sys/devices/virtual/dmi/id/{name}", value)
+
     def _exists(self, path: str) -> None:
         gone = {entry for entry in self.absent if path == entry or path.startswith(entry + "/")}
         self.absent -= gone
