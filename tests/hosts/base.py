@@ -160,18 +160,27 @@ def _record(line: str) -> Line:
     return Line(int(level), int(seconds.replace(".", "")), text)
 
 
-def zoneinfo(top: int) -> str:
+def zoneinfo(top: int, *, sockets: int = 1) -> str:
     """The kernel's layout, with the per-CPU page sets left out; `top` is the first pfn above."""
-    zones = (("DMA", 1, 4095), ("DMA32", 4096, 1044480), ("Normal", 1 << 20, top - (1 << 20)))
+    low, share = 1 << 20, top // sockets
+    zones = (("DMA", 1, 4095), ("DMA32", 4096, 1044480), ("Normal", low, share - low))
+    text = _node(0, zones)
+    for node in range(1, sockets):
+        text += _node(node, (("DMA", 0, 0), ("DMA32", 0, 0), ("Normal", node * share, share)))
+    return text
+
+
+def _node(node: int, zones: tuple[tuple[str, int, int], ...]) -> str:
     stats = "  per-node stats\n      nr_inactive_anon 15791\n      nr_active_file 86517\n"
     text = ""
-    for number, (name, start, spanned) in enumerate(zones):
-        text += f"Node 0, zone {name:>8}\n{stats if number == 0 else ''}"
+    for number, (name, start, spanned) in enumerate((*zones, ("Movable", 0, 0), ("Device", 0, 0))):
+        text += f"Node {node}, zone {name:>8}\n{stats if number == 0 else ''}"
         text += _zone_sizes(spanned)
+        if spanned == 0:
+            continue  # A zone without memory ends after its sizes and has no start_pfn.
         text += f"      nr_free_pages {spanned // 2}\n  pagesets\n  node_unreclaimable:  0\n"
         text += f"  start_pfn:           {start}\n"
-    # A zone without memory ends after its sizes and has no start_pfn.
-    return text + "".join(f"Node 0, zone {n:>8}\n{_zone_sizes(0)}" for n in ("Movable", "Device"))
+    return text
 
 
 def _zone_sizes(spanned: int) -> str:
@@ -215,25 +224,30 @@ def _put_sys(draft: Draft) -> None:
 
 
 def _put_pci(draft: Draft) -> None:
-    iommu = pci.Device("0000:00:00.2", "pci0000:00", pci.AMD, 0x149E, 0x080600)
-    pci.plug(draft, iommu, config=bytes(pci.header(iommu)))
-    path = pci.home(draft, iommu.bdf)
-    draft.put(f"{path}/iommu/ivhd0/amd-iommu/features", "25bf732fa2295afe:1d")
-    draft.link("/sys/class/iommu/ivhd0", f"{path}/iommu/ivhd0")
+    put_iommu(draft, "0000:00:00.2", 0)
     host = pci.Device("0000:40:01.0", "pci0000:40", pci.AMD, 0x149F, 0x060000, group=39)
     pci.plug(draft, host, config=bytes(pci.header(host)))
-    _put_psp(draft, pci.plug_port(draft, "0000:00:07.1", bus=0x01, group=20))
+    put_psp(draft, PSP, pci.plug_port(draft, "0000:00:07.1", bus=0x01, group=20), group=21)
     parent = pci.plug_port(draft, "0000:40:01.1", bus=0x41, group=40)
     pci.plug_h100(draft, GPU, parent, group=41, vfio=0, offset=0)
     _put_nic(draft, pci.plug_port(draft, "0000:40:03.1", bus=0x42, group=42))
 
 
-def _put_psp(draft: Draft, parent: str) -> None:
+def put_iommu(draft: Draft, bdf: str, number: int) -> None:
+    iommu = pci.Device(bdf, f"pci{bdf[:7]}", pci.AMD, 0x149E, 0x080600)
+    pci.plug(draft, iommu, config=bytes(pci.header(iommu)))
+    path = f"{pci.home(draft, bdf)}/iommu/ivhd{number}"
+    draft.put(f"{path}/amd-iommu/features", "25bf732fa2295afe:1d")
+    draft.link(f"/sys/class/iommu/ivhd{number}", path)
+
+
+def put_psp(draft: Draft, bdf: str, parent: str, *, group: int) -> None:
+    ids = (pci.AMD, 0x14CA, 0x108000, (pci.AMD, 0x14CA), 0)
     bars = (pci.Bar(2, 0xB0400000, pci.MIB, 0x40200),)
-    psp = pci.Device(PSP, parent, pci.AMD, 0x14CA, 0x108000, (pci.AMD, 0x14CA), 0, bars, "ccp", 21)
+    psp = pci.Device(bdf, parent, *ids, bars, "ccp", group)
     pci.plug(draft, psp, config=bytes(pci.header(psp)))
     pci.detail(draft, psp)
-    draft.put(f"{pci.home(draft, PSP)}/bootloader_version", "00.2d.00.78")
+    draft.put(f"{pci.home(draft, bdf)}/bootloader_version", "00.2d.00.78")
 
 
 def _put_nic(draft: Draft, parent: str) -> None:

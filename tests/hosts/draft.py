@@ -30,6 +30,11 @@ class Cpu:
     microcode: int
     flags: tuple[str, ...]
     cores: int
+    sockets: int = 1
+
+    @property
+    def threads(self) -> int:
+        return 2 * self.cores * self.sockets
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +185,8 @@ def _cpuinfo(cpu: Cpu, count: int) -> str:
 
 
 def _processor(cpu: Cpu, number: int, siblings: int) -> str:
-    core = number % cpu.cores
-    thread = number // cpu.cores
+    thread, place = divmod(number, cpu.cores * cpu.sockets)
+    socket, core = divmod(place, cpu.cores)
     return (
         f"processor\t: {number}\n"
         f"vendor_id\t: {cpu.vendor}\n"
@@ -192,12 +197,12 @@ def _processor(cpu: Cpu, number: int, siblings: int) -> str:
         f"microcode\t: {cpu.microcode:#x}\n"
         "cpu MHz\t\t: 2400.000\n"
         "cache size\t: 1024 KB\n"
-        "physical id\t: 0\n"
+        f"physical id\t: {socket}\n"
         f"siblings\t: {siblings}\n"
         f"core id\t\t: {core}\n"
         f"cpu cores\t: {cpu.cores}\n"
-        f"apicid\t\t: {2 * core + thread}\n"
-        f"initial apicid\t: {2 * core + thread}\n"
+        f"apicid\t\t: {2 * place + thread}\n"
+        f"initial apicid\t: {2 * place + thread}\n"
         "fpu\t\t: yes\n"
         "fpu_exception\t: yes\n"
         "cpuid level\t: 16\n"

@@ -183,4 +183,11 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-gpu-security-fault", 1, "GPU_SECURITY_FAULT", GPU_FAILS),
     Expect("genoa-gpu-boot-incomplete", 4, "GPU_BOOT_INCOMPLETE", GPU_UNKNOWN),
     Expect("genoa-gpu-recovery", 1, "GPU_RECOVERY", GPU_FAILS),
+    # Eight GPUs and four switches are one thing: all of them, or not ready.
+    Expect("genoa-hgx-h100", 0, None, READY),
+    Expect("genoa-hgx-h100-cc", 0, None, READY),
+    Expect("genoa-hgx-h100-one-off", 1, "GPU_MODE_MIXED", GPU_FAILS),
+    Expect("genoa-hgx-h100-switch-off", 1, "SWITCH_MODE_MISMATCH", GPU_FAILS),
+    Expect("genoa-hgx-h100-gpu-gone", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
+    Expect("genoa-hgx-h100-switch-gone", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
 )

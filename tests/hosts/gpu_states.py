@@ -87,7 +87,7 @@ def protected_without_switch(draft: Draft) -> None:
     )
     pci.plug(draft, switch, config=pci.gpu_config(switch))
     pci.detail(draft, switch)
-    draft.gpu["0000:83:00.0"] = {0x0: 0x007000A1, 0x28C50: 1, 0x660BC: 0xFF, 0x66120: 0}
+    draft.gpu["0000:83:00.0"] = pci.nvswitch_registers(protected=True)
 
 
 def bar_unassigned(draft: Draft) -> None:

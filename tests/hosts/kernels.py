@@ -118,5 +118,5 @@ def _intel_bus(draft: Draft) -> None:
 
 def _become(draft: Draft, cpu: Cpu) -> None:
     draft.cpu = cpu
-    draft.present = draft.online = 2 * cpu.cores
+    draft.present = draft.online = cpu.threads
     base.put_brand(draft, cpu.name)

@@ -10,6 +10,11 @@ GIB = 1 << 30
 
 NVIDIA = 0x10DE
 AMD = 0x1022
+PEX = (0x1000, 0xC030, 0x060400)  # a Gen 5 switch, as HGX boards and servers carry them
+
+ROOT_PORT = 4  # port types, bits 7:4 of the PCIe capability's flags
+UPSTREAM = 5
+DOWNSTREAM = 6
 
 PM_CAP = 0x60  # a GPU's power management capability; the state is in the word 4 bytes on
 SECURITY_FAULT = 0x2B4  # VSEC at 0x2A4, + 0x10: gpu-cc.md §5.5
@@ -70,8 +75,13 @@ def detail(draft: Draft, dev: Device) -> None:
     draft.put(f"{path}/subsystem_device", f"{dev.subsystem[1]:#06x}")
     draft.put(f"{path}/revision", f"{dev.revision:#04x}")
     draft.put(f"{path}/resource", resource(dev.bars))
-    draft.put(f"{path}/numa_node", "0")
+    draft.put(f"{path}/numa_node", str(numa_node(draft, dev.bdf)))
     draft.put(f"{path}/power_state", "D0")
+
+
+def numa_node(draft: Draft, bdf: str) -> int:
+    """The first socket has the lower root buses: with two of them, those below 0x80."""
+    return int(bdf[5:7], 16) * draft.cpu.sockets // 256
 
 
 def resource(bars: tuple[Bar, ...]) -> str:
@@ -153,24 +163,46 @@ def gpu_config(dev: Device) -> bytes:
     return bytes(config)
 
 
-def port_config(dev: Device, *, bus: int) -> bytes:
-    """A root port that redirects peer-to-peer requests upstream (ACS)."""
+def port_config(dev: Device, *, bus: int, last: int, kind: int) -> bytes:
+    """A bridge to the buses `bus` to `last`; all but an upstream port redirect peers up (ACS)."""
     config = header(dev, command=0x0407, size=4096)
     config[0x0E] = 0x01
-    config[0x18:0x1B] = bytes((int(dev.bdf[5:7], 16), bus, bus))
+    config[0x18:0x1B] = bytes((int(dev.bdf[5:7], 16), bus, last))
     config[0x2C:0x30] = bytes(4)  # of a bridge these bytes are the upper window limit
     config[0x34] = 0x58
-    struct.pack_into("<BBHI", config, 0x58, 0x10, 0x00, 0x0042, 0x00008022)
-    struct.pack_into("<IHH", config, 0x100, 0x000D | 1 << 16, 0x005F, 0x001D)
+    struct.pack_into("<BBHI", config, 0x58, 0x10, 0x00, 0x0002 | kind << 4, 0x00008022)
+    if kind != UPSTREAM:
+        struct.pack_into("<IHH", config, 0x100, 0x000D | 1 << 16, 0x005F, 0x001D)
     return bytes(config)
 
 
-def plug_port(draft: Draft, bdf: str, *, bus: int, group: int) -> str:
+def plug_port(draft: Draft, bdf: str, *, bus: int, group: int, last: int | None = None) -> str:
     """A root port, and the parent path for what is behind it."""
     root = f"pci{bdf[:7]}"
     dev = Device(bdf, root, AMD, 0x14AB, 0x060400, driver="pcieport", group=group)
-    plug(draft, dev, config=port_config(dev, bus=bus))
-    return f"{root}/{bdf}"
+    return _plug_bridge(draft, dev, bus=bus, last=last or bus, kind=ROOT_PORT)
+
+
+def plug_switch(draft: Draft, root: str, *, bus: int, group: int, below: int) -> list[str]:
+    """A PCIe switch at `bus`:00.0 with its ports to `below` buses, as parent paths.
+
+    Of one with three: upstream 21:00.0, downstream 22:00.0 to 22:02.0, buses 0x23 to 0x25.
+    """
+    last = bus + 1 + below
+    up = Device(f"0000:{bus:02x}:00.0", root, *PEX, driver="pcieport", group=group)
+    inside = _plug_bridge(draft, up, bus=bus + 1, last=last, kind=UPSTREAM)
+    ports = []
+    for slot in range(below):
+        bdf = f"0000:{bus + 1:02x}:{slot:02x}.0"
+        down = Device(bdf, inside, *PEX, driver="pcieport", group=group + 1 + slot)
+        behind = bus + 2 + slot
+        ports.append(_plug_bridge(draft, down, bus=behind, last=behind, kind=DOWNSTREAM))
+    return ports
+
+
+def _plug_bridge(draft: Draft, dev: Device, *, bus: int, last: int, kind: int) -> str:
+    plug(draft, dev, config=port_config(dev, bus=bus, last=last, kind=kind))
+    return f"{dev.parent}/{dev.bdf}"
 
 
 def plug_h100(draft: Draft, bdf: str, parent: str, *, group: int, vfio: int, offset: int) -> None:
@@ -188,18 +220,42 @@ def plug_h100(draft: Draft, bdf: str, parent: str, *, group: int, vfio: int, off
         "vfio-pci",
         group,
     )
+    plug_passed(draft, dev, vfio=vfio)
+    draft.gpu[bdf] = h100_registers(serial=vfio)
+
+
+def plug_passed(draft: Draft, dev: Device, *, vfio: int) -> None:
+    """A GPU or an NVSwitch with all its attributes, under vfio-pci and with its nodes."""
     plug(draft, dev, config=gpu_config(dev))
     detail(draft, dev)
-    path = home(draft, bdf)
-    draft.put(f"{path}/modalias", "pci:v000010DEd00002331sv000010DEsd00001626bc03sc02i00")
+    path = home(draft, dev.bdf)
+    draft.put(f"{path}/modalias", modalias(dev))
     draft.put(f"{path}/driver_override", "(null)")
     draft.put(f"{path}/d3cold_allowed", "1")
     draft.put(f"{path}/power/control", "auto")
     draft.put(f"{path}/power/runtime_status", "active")
     draft.put(f"{path}/vfio-dev/vfio{vfio}/dev", f"511:{vfio}")
-    draft.put(f"/dev/vfio/{group}", b"")
+    draft.put(f"/dev/vfio/{dev.group}", b"")
     draft.put(f"/dev/vfio/devices/vfio{vfio}", b"")
-    draft.gpu[bdf] = h100_registers(serial=vfio)
+
+
+def take_nodes(draft: Draft, bdf: str) -> None:
+    """What goes away when vfio-pci lets go of a device."""
+    path = home(draft, bdf)
+    group = draft.links[f"{path}/iommu_group"].rpartition("/")[2]
+    own = next(name for name in draft.files if name.startswith(f"{path}/vfio-dev/"))
+    draft.remove(f"{path}/vfio-dev")
+    draft.remove(f"/dev/vfio/{group}")
+    draft.remove(f"/dev/vfio/devices/{own.split('/')[-2]}")
+
+
+def modalias(dev: Device) -> str:
+    vendor, device = dev.subsystem
+    base, sub, interface = dev.kind.to_bytes(3, "big")
+    return (
+        f"pci:v{dev.vendor:08X}d{dev.device:08X}sv{vendor:08X}sd{device:08X}"
+        f"bc{base:02X}sc{sub:02X}i{interface:02X}"
+    )
 
 
 def h100_registers(*, serial: int) -> dict[int, int]:
@@ -221,6 +277,10 @@ def h100_registers(*, serial: int) -> dict[int, int]:
         0x824E08: 0x1,
         0x824E0C: 0x0,
     }
+
+
+def nvswitch_registers(*, protected: bool) -> dict[int, int]:
+    return {0x0: 0x007000A1, 0x28C50: int(protected), 0x660BC: 0xFF, 0x66120: 0}
 
 
 def registers(draft: Draft, bdf: str = GPU, **named: int) -> None:

@@ -1,7 +1,7 @@
 """Every made-up host: what it is, and the small deltas that make it of `genoa-ready`."""
 
 from tests.hosts import gpu_states as gpu
-from tests.hosts import kernels
+from tests.hosts import hgx, kernels
 from tests.hosts import snp_faults as snp
 from tests.hosts.base import genoa_ready
 from tests.hosts.draft import Delta, Draft
@@ -111,7 +111,21 @@ GPUS: dict[str, Recipe] = {
     "genoa-gpu-recovery": ("FSP recovery mode", (gpu.recovery,)),
 }
 
-HOSTS: dict[str, Recipe] = READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS
+_HGX = (hgx.two_sockets, hgx.baseboard(hgx.H100, nvswitches=4))
+
+BASEBOARDS: dict[str, Recipe] = {
+    "genoa-hgx-h100": ("two sockets, 8 H100 SXM and 4 NVSwitches in protected PCIe mode", _HGX),
+    "genoa-hgx-h100-cc": (
+        "8 H100 in CC mode for a guest each, NVSwitches handed to nobody",
+        (*_HGX, hgx.modes(gpus=1, switches=0), hgx.switches_stay),
+    ),
+    "genoa-hgx-h100-one-off": ("one GPU in mode off", (*_HGX, gpu.mode(0, hgx.FIRST_GPU))),
+    "genoa-hgx-h100-switch-off": ("one NVSwitch in mode off", (*_HGX, hgx.switch_mode(0))),
+    "genoa-hgx-h100-gpu-gone": ("one GPU fell off the bus", (*_HGX, hgx.fell_off(hgx.FIRST_GPU))),
+    "genoa-hgx-h100-switch-gone": ("one NVSwitch fell off", (*_HGX, hgx.fell_off(hgx.LAST_SWITCH))),
+}
+
+HOSTS: dict[str, Recipe] = READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS
 
 # §8.3 #17: what the inspector sees of another host. It sees less of every host; two are kept.
 UNPRIVILEGED = {
