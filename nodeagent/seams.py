@@ -16,6 +16,13 @@ from nodeagent.model.seen import Seen, Unreadable
 FILE_LIMIT = 1 << 20
 
 
+class Parts(Protocol):
+    """An open file, read here and there: each word of configuration space is a bus cycle."""
+
+    def read(self, offset: int, size: int) -> bytes | Unreadable:
+        """Fewer bytes than asked for where the file ends."""
+
+
 class Files(Protocol):
     """A host's files by absolute path; no answer ever comes from outside its root."""
 
@@ -23,6 +30,9 @@ class Files(Protocol):
         """Text without surrounding blanks; at most `limit` bytes are looked at."""
 
     def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> Seen[bytes]: ...
+
+    def parts(self, path: str) -> AbstractContextManager[Seen[Parts]]:
+        """A file of which only some places are wanted, open for the length of the block."""
 
     def names(self, path: str) -> Seen[tuple[str, ...]]:
         """The names in a directory, sorted."""

@@ -14,7 +14,7 @@ from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import FILE_LIMIT, Files, Registers
+from nodeagent.seams import FILE_LIMIT, Files, Parts, Registers
 
 T = TypeVar("T")
 
@@ -42,6 +42,11 @@ class CapturedFiles:
     def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
         found = self.denied(path)
         return found or self._or_why(path, self._root.read(path, limit))
+
+    @contextmanager
+    def parts(self, path: str) -> Iterator[Seen[Parts]]:
+        with self._root.parts(path) as found:
+            yield self.denied(path) or self._or_why(path, found)
 
     def names(self, path: str) -> Seen[tuple[str, ...]]:
         return self.denied(path) or self._or_why(path, self._root.names(path))

@@ -11,7 +11,7 @@ from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable, known
-from nodeagent.seams import FILE_LIMIT, Files, Registers
+from nodeagent.seams import FILE_LIMIT, Files, Parts, Registers
 
 T = TypeVar("T")
 
@@ -71,6 +71,11 @@ class MountedFiles:
 
     def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
         return self._or_unmounted(path, self._root.read(path, limit))
+
+    @contextmanager
+    def parts(self, path: str) -> Iterator[Seen[Parts]]:
+        with self._root.parts(path) as found:
+            yield self._or_unmounted(path, found)
 
     def names(self, path: str) -> Seen[tuple[str, ...]]:
         return self._or_unmounted(path, self._root.names(path))

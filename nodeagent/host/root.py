@@ -3,10 +3,12 @@
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from nodeagent.errors import HostError
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import FILE_LIMIT
+from nodeagent.seams import FILE_LIMIT, Parts
 
 _MAX_HOPS = 40  # what Linux itself allows on one path
 _MAX_OPEN_FOLDERS = 512
@@ -19,6 +21,20 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 class _LostError(OSError):
     """A path that led nowhere we are willing to go."""
+
+
+class OpenFile:
+    """An open regular file, read at any offset."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    def read(self, offset: int, size: int) -> bytes | Unreadable:
+        try:
+            return os.pread(self._descriptor, size, offset)
+        except OSError as error:
+            return Unreadable(self._path, why(error))
 
 
 class Root:
@@ -80,6 +96,21 @@ class Root:
         if isinstance(raw, bytes):
             return raw.decode(errors="surrogateescape").strip("\0\t\r\n ")
         return raw
+
+    @contextmanager
+    def parts(self, path: str) -> Iterator[Seen[Parts]]:
+        """A regular file, open for the length of the block; anything else is unreadable."""
+        try:
+            descriptor = self.open(path)
+        except OSError as error:
+            yield _answer(path, error)
+            return
+        try:
+            plain = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            found = OpenFile(path, descriptor) if plain else Unreadable(path, "is no regular file")
+            yield found
+        finally:
+            os.close(descriptor)
 
     def tail(self, path: str, limit: int) -> Seen[str]:
         """The last `limit` bytes of a regular file as text."""

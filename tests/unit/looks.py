@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from nodeagent.capture.archive import open_capture
 from nodeagent.checks.judge import judge
@@ -15,7 +16,7 @@ from nodeagent.model.findings import Judgement
 from nodeagent.model.host import PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode, Profile
-from nodeagent.seams import FILE_LIMIT, Files, Machine, Probes, Registers
+from nodeagent.seams import FILE_LIMIT, Files, Machine, Parts, Probes, Registers
 from tests.hosts import tree
 from tests.hosts.draft import Draft
 
@@ -40,6 +41,15 @@ def drafted(draft: Draft, folder: Path) -> Path:
     """A host that a test has just made up, written as a capture."""
     tree.write(draft.tree(), folder)
     return folder
+
+
+class Bytes(NamedTuple):
+    """A file's content, read at any offset."""
+
+    content: bytes
+
+    def read(self, offset: int, size: int) -> bytes | Unreadable:
+        return self.content[offset : offset + size]
 
 
 class VeiledFiles:
@@ -69,6 +79,12 @@ class VeiledFiles:
         if isinstance(raw, bytes):
             return raw.decode(errors="surrogateescape").strip("\0\t\r\n ")
         return raw
+
+    @contextmanager
+    def parts(self, path: str) -> Iterator[Seen[Parts]]:
+        gap = self._gap(path)
+        with self._files.parts(path) as found:
+            yield gap or (Bytes(self._replaced[path]) if path in self._replaced else found)
 
     def names(self, path: str) -> Seen[tuple[str, ...]]:
         found = self._gap(path) or self._files.names(path)

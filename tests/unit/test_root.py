@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent.errors import HostError
-from nodeagent.host.root import Root
+from nodeagent.host.root import OpenFile, Root
 from nodeagent.model.seen import Unreadable
 
 SECRET = "outside"  # noqa: S105 - what a path must never reach
@@ -31,6 +31,23 @@ def _inside(root: Root) -> Path:
 def test_a_file_is_read_without_its_newline(root: Root) -> None:
     assert root.read("/etc/name") == "inside"
     assert root.read_bytes("/etc/name") == b"inside\n\0"
+
+
+def test_a_file_is_read_here_and_there(root: Root) -> None:
+    with root.parts("/etc/name") as found:
+        assert isinstance(found, OpenFile)
+        assert found.read(2, 3) == b"sid"
+        assert found.read(6, 99) == b"\n\0"
+        assert found.read(99, 1) == b""
+    assert isinstance(found.read(0, 1), Unreadable)
+
+
+def test_parts_of_what_is_no_file_are_absent_or_unreadable(root: Root) -> None:
+    os.mkfifo(_inside(root) / "etc/pipe")
+
+    with root.parts("/etc/missing") as missing, root.parts("/etc/pipe") as pipe:
+        assert missing is None
+        assert isinstance(pipe, Unreadable)
 
 
 def test_absent_and_unreadable_are_different_answers(root: Root) -> None:
