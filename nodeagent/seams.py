@@ -10,7 +10,7 @@ from typing import Protocol
 
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
-from nodeagent.model.host import PspFailure, Uname
+from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
 
 FILE_LIMIT = 1 << 20
@@ -63,7 +63,8 @@ class Probes(Protocol):
     def sev(self, command: int) -> Seen[bytes | PspFailure]:
         """One question to the PSP: sub-commands 1 and 9 only (snp-host.md §0.3)."""
 
-    def kvm_api(self) -> Seen[int]: ...
+    def kvm(self) -> Seen[Kvm]:
+        """What /dev/kvm answers without a VM; absent where there is no such device."""
 
     def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
         """This boot's kernel log: where it comes from, and its lines without prefixes."""

@@ -12,7 +12,7 @@ from nodeagent.host.devices import combine
 from nodeagent.host.root import Root
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
-from nodeagent.model.host import PspFailure, Uname
+from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import FILE_LIMIT, Files, Parts, Registers
 
@@ -24,6 +24,7 @@ _HOST_KEYS = frozenset(
     {"version", "captured", "note", "uname", "boot_id", "euid", "absent", "denied"}
 )
 _PROBE_KEYS = frozenset({"cpuid", "msr", "sev", "kvm", "gpu", "versions"})
+_KVM_KEYS = frozenset({"api_version", "vm_types", "sev_vmsa_features", "policy_bits"})
 _SEV_NAMES = {1: "platform_status", 9: "snp_platform_status"}
 
 
@@ -149,7 +150,7 @@ class CapturedProbes:
             return None
         return self._sev.get(command) or Unreadable("/dev/sev", _NOT_CAPTURED)
 
-    def kvm_api(self) -> Seen[int]:
+    def kvm(self) -> Seen[Kvm]:
         if gap := self._files.denied("/dev/kvm"):
             return gap
         return self._no_probe("/dev/kvm") if self._kvm is None else self._kvm
@@ -325,9 +326,27 @@ def _sev_answer(node: Node) -> bytes | PspFailure:
     return PspFailure(name.text(), firmware.number(32) if firmware else None)
 
 
-def _kvm(node: Node | None) -> int | None:
+def _kvm(node: Node | None) -> Kvm | None:
     version = node.get("api_version") if node else None
-    return version.number(32) if version else None
+    if node is None or version is None:
+        return None
+    for key, value in node.items():
+        if key not in _KVM_KEYS:
+            unknown_key(value, key, _KVM_KEYS)
+    return Kvm(
+        api=version.number(32),
+        vm_types=_kvm_number(node, "vm_types"),
+        sev_vmsa_features=_kvm_number(node, "sev_vmsa_features"),
+        policy_bits=_kvm_number(node, "policy_bits"),
+    )
+
+
+def _kvm_number(node: Node, name: str) -> Seen[int]:
+    """`null` is what the kernel did not know; what is not there was not asked."""
+    if name not in node.mapping():
+        return Unreadable("/dev/kvm", _NOT_CAPTURED)
+    value = node.get(name)
+    return None if value is None else value.error("/dev/kvm") or value.number()
 
 
 def _gpus(node: Node | None) -> dict[str, dict[int, int | Unreadable]]:

@@ -162,12 +162,12 @@ def no_kvm_device(facts: Facts) -> Answer:
     """Row 16b. What opens every VM; who may not open it knows no more than that."""
     if facts.kernel.is_loaded("kvm_amd") is not True:
         return Miss()
-    api = facts.kernel.kvm
-    if isinstance(api, Unreadable):
-        return Gap(api)
-    if api is None:
+    kvm = facts.kernel.kvm
+    if isinstance(kvm, Unreadable):
+        return Gap(kvm)
+    if kvm is None:
         return Hit("kvm_amd is loaded, and there is no /dev/kvm", "/dev/kvm")
-    return Miss(f"KVM API {api}")
+    return Miss(f"KVM API {kvm.api}")
 
 
 def no_snp_host(facts: Facts) -> Answer:

@@ -50,7 +50,7 @@ def read(machine: Machine) -> Kernel:
             files.read("/sys/kernel/security/lockdown", 128),
             lockdown,
         ),
-        kvm=machine.probes.kvm_api(),
+        kvm=machine.probes.kvm(),
     )
 
 

@@ -1,5 +1,7 @@
 """Character devices that answer by offset or ioctl: MSRs, CPUID, KVM."""
 
+import array
+import errno
 import fcntl
 import os
 import struct
@@ -7,11 +9,18 @@ from collections.abc import Mapping, Sequence
 
 from nodeagent.host.root import ABSENT, Root, why
 from nodeagent.model.cpu import CpuidRegs, CpuValues
+from nodeagent.model.host import Kvm
 from nodeagent.model.seen import Seen, Unreadable
 
 # O_NONBLOCK: where a FIFO was planted, open() would wait for a writer for ever.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# linux/kvm.h and asm/kvm.h of x86; the policy bits are from about 6.19.
 KVM_GET_API_VERSION = 0xAE00
+KVM_CHECK_EXTENSION = 0xAE03
+KVM_GET_DEVICE_ATTR = 0x4018AEE2  # _IOW(0xAE, 0xE2, 24 bytes)
+_KVM_CAP_VM_TYPES = 235
+_KVM_X86_GRP_SEV = 1
+_SEV_VMSA_FEATURES, _SNP_POLICY_BITS = 0, 1
 
 
 def _open(root: Root, path: str) -> int | Unreadable | None:
@@ -82,13 +91,32 @@ def _msr(path: str, device: int, index: int) -> int | Unreadable:
         return Unreadable(path, f"{why(error)} on MSR {index:#x}")
 
 
-def kvm_api(root: Root) -> Seen[int]:
+def kvm(root: Root) -> Seen[Kvm]:
     device = _open(root, "/dev/kvm")
     if not isinstance(device, int):
         return device
     try:
-        return fcntl.ioctl(device, KVM_GET_API_VERSION)
+        return Kvm(
+            api=fcntl.ioctl(device, KVM_GET_API_VERSION),
+            vm_types=fcntl.ioctl(device, KVM_CHECK_EXTENSION, _KVM_CAP_VM_TYPES) or None,
+            sev_vmsa_features=_kvm_attribute(device, _SEV_VMSA_FEATURES),
+            policy_bits=_kvm_attribute(device, _SNP_POLICY_BITS),
+        )
     except OSError as error:
         return Unreadable("/dev/kvm", why(error))
     finally:
         os.close(device)
+
+
+def _kvm_attribute(device: int, attribute: int) -> Seen[int]:
+    """A number of the SEV group; a kernel that does not know it says so, each in its way."""
+    # Not ctypes: importing it needs memory that is writable and executable.
+    value = array.array("Q", [0])
+    where = value.buffer_info()[0]
+    try:
+        request = struct.pack("<IIQQ", 0, _KVM_X86_GRP_SEV, attribute, where)
+        fcntl.ioctl(device, KVM_GET_DEVICE_ATTR, request)
+    except OSError as error:
+        unknown = error.errno in {errno.ENXIO, errno.EINVAL, errno.ENOTTY}
+        return None if unknown else Unreadable("/dev/kvm", why(error))
+    return value[0]

@@ -9,7 +9,7 @@ from nodeagent.host import devices, klog, mmio, sev
 from nodeagent.host.root import Root
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
-from nodeagent.model.host import PspFailure, Uname
+from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable, known
 from nodeagent.seams import FILE_LIMIT, Files, Parts, Registers
 
@@ -36,8 +36,8 @@ class LiveProbes:
     def sev(self, command: int) -> Seen[bytes | PspFailure]:
         return self._psp.ask(self._root, command)
 
-    def kvm_api(self) -> Seen[int]:
-        return devices.kvm_api(self._root)
+    def kvm(self) -> Seen[Kvm]:
+        return devices.kvm(self._root)
 
     def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
         """The ring; where it is closed to us or has turned over, the journal or a file."""

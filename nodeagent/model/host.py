@@ -59,6 +59,15 @@ class ModuleOption(NamedTuple):
     line: str
 
 
+class Kvm(NamedTuple):
+    """What /dev/kvm says of itself; a number that this kernel does not know is absent."""
+
+    api: int
+    vm_types: Seen[int] = None
+    sev_vmsa_features: Seen[int] = None
+    policy_bits: Seen[int] = None
+
+
 class Kernel(NamedTuple):
     """`parameters` holds `module.name`; a module that is not loaded has none."""
 
@@ -73,7 +82,7 @@ class Kernel(NamedTuple):
     max_pfn: Seen[int]
     efi: Seen[bool]
     lockdown: Seen[str]
-    kvm: Seen[int]
+    kvm: Seen[Kvm]
 
     @property
     def version(self) -> Version | None:

@@ -64,6 +64,8 @@ class Draft:
     cpuid: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     msr: dict[int, dict[int | None, int | str]] = field(default_factory=dict)
     sev: dict[str, Json] = field(default_factory=dict)
+    # API versions, SMT, the bit that must be set, debug, single socket; hiding is supported.
+    policy_bits: int = 0x11BFFFF
     gpu: dict[str, dict[int, int]] = field(default_factory=dict)
 
     # files
@@ -292,4 +294,16 @@ def _kvm(draft: Draft) -> dict[str, Json]:
     for bit, name in ((2, "sev"), (3, "sev_es"), (4, "sev_snp")):
         if draft.text(f"/sys/module/kvm_amd/parameters/{name}") == "Y":
             types |= 1 << bit
-    return {"api_version": 12, "vm_types": f"{types:#x}", "sev_vmsa_features": "0x20"}
+    snp = bool(types & 1 << 4)
+    return {
+        "api_version": 12,
+        "vm_types": f"{types:#x}",
+        "sev_vmsa_features": "0x20",
+        "policy_bits": f"{draft.policy_bits if snp else 0:#x}" if _tells_policy(draft) else None,
+    }
+
+
+def _tells_policy(draft: Draft) -> bool:
+    """Kernels from about 6.19 on do (snp-host.md §0.4)."""
+    major, minor, *_ = draft.release.split(".")
+    return (int(major), int(minor)) >= (6, 19)

@@ -25,7 +25,7 @@ from nodeagent.host.live import LiveMachine
 from nodeagent.host.root import Root
 from nodeagent.host.sev import Psp
 from nodeagent.model.cpu import SYSCFG, CpuIdentity, CpuValues
-from nodeagent.model.host import PspFailure
+from nodeagent.model.host import Kvm, PspFailure
 from nodeagent.model.pci import Devices
 from nodeagent.model.seen import Unreadable
 
@@ -227,6 +227,24 @@ def test_an_answer_is_kept_for_minutes(root: Root) -> None:
     (Path(root.folder) / "dev/sev").write_bytes(b"")
 
     assert psp.ask(root, 1) is None
+
+
+def test_kvm_says_which_machines_it_makes_and_knows_no_sev_numbers_here() -> None:
+    kvm = devices.kvm(Root("/"))
+
+    assert isinstance(kvm, Kvm) == os.access("/dev/kvm", os.R_OK)
+    if not isinstance(kvm, Kvm):
+        return  # a machine without nested virtualisation
+    assert (kvm.api, kvm.policy_bits) in {(12, None), (12, 0)}
+    assert isinstance(kvm.vm_types, int)
+    assert kvm.vm_types & 1  # an ordinary one
+
+
+def test_what_is_no_kvm_is_unreadable_and_no_kvm_is_absent(root: Root) -> None:
+    assert devices.kvm(root) is None
+    (Path(root.folder) / "dev/kvm").write_bytes(b"")
+
+    assert isinstance(devices.kvm(root), Unreadable)
 
 
 READY = str(Path(__file__).parents[1] / "hosts/genoa-ready")

@@ -13,7 +13,7 @@ from nodeagent.facts.look import look
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Facts, Source
 from nodeagent.model.findings import Judgement
-from nodeagent.model.host import PspFailure, Uname
+from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode, Profile
 from nodeagent.seams import FILE_LIMIT, Files, Machine, Parts, Probes, Registers
@@ -128,8 +128,8 @@ class VeiledProbes:
     def sev(self, command: int) -> Seen[bytes | PspFailure]:
         return self._gap(f"probe:sev:{command}") or self._probes.sev(command)
 
-    def kvm_api(self) -> Seen[int]:
-        return self._gap("probe:kvm") or self._probes.kvm_api()
+    def kvm(self) -> Seen[Kvm]:
+        return self._gap("probe:kvm") or self._probes.kvm()
 
     def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
         return self._gap("probe:log") or self._probes.log_lines()

@@ -13,6 +13,7 @@ import pytest
 
 from nodeagent.capture.archive import open_capture
 from nodeagent.errors import AgentError, CaptureError
+from nodeagent.model.host import Kvm
 from nodeagent.model.seen import Unreadable
 from tests.unit.looks import judged
 
@@ -69,6 +70,17 @@ def test_numbers_are_hex_strings_or_integers(capture: Callable[..., Path]) -> No
         assert isinstance(values[0xC0010015], Unreadable)
 
 
+def test_of_kvm_null_is_what_the_kernel_does_not_know_and_a_missing_key_was_not_asked(
+    capture: Callable[..., Path],
+) -> None:
+    kvm = {"api_version": 12, "vm_types": "0x1f", "policy_bits": None}
+    folder = capture({"version": 1}, {"kvm": kvm})
+
+    with open_capture(str(folder)) as machine:
+        found = machine.probes.kvm()
+    assert found == Kvm(12, 0x1F, Unreadable("/dev/kvm", "not captured"), None)
+
+
 @pytest.mark.parametrize(
     ("host", "probes", "message"),
     [
@@ -90,6 +102,11 @@ def test_numbers_are_hex_strings_or_integers(capture: Callable[..., Path]) -> No
             {"version": 1},
             {"gpu": {"0000:41:00.0": {"bar0": {"x": 1}}}},
             "must be named by a number",
+        ),
+        (
+            {"version": 1},
+            {"kvm": {"api_version": 12, "policy_bit": 1}},
+            "probes.json: kvm.policy_bit: is no known key; did you mean policy_bits",
         ),
         ({"version": 1}, "[" * 5000, "probes.json: is no JSON"),
         ({"version": 1}, '{"cpuid":' * 30 + "1" + "}" * 30, "nested deeper than 16"),
