@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from nodeagent.checks import enabled, firmware, gpu, kernel, passthrough
 from nodeagent.checks.answer import Gap, Hit
 from nodeagent.checks.check import Ask, Check
+from nodeagent.checks.notes import notes
 from nodeagent.checks.remedies import remedy_for
 from nodeagent.checks.table import FACETS, Answered, answers
 from nodeagent.model.codes import Code
@@ -56,6 +57,7 @@ def judge(
         values=_values(facts),
         proven=_proven(facts),
         root_adds=_root_adds(answered, findings),
+        notes=notes(facts),
     )
 
 

@@ -1,6 +1,7 @@
 """Reads this boot's kernel log down to the lines that mean something."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -10,8 +11,22 @@ from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import Probes
 
 _MAX_EVENTS = 2000
-_ONCE = frozenset({"amd_vi"})
-_MARKS = ("SEV", "AMD-Vi", "SNP", "PSP", "SVM", "RMP", "psp", "PFN", "Linux version ")
+# These may be said without end; that they were said at all is what a few lines say.
+_ENOUGH = {"amd_vi": 1, "harmless": 1, "harmless_second_socket": 1, "d3cold": 16}
+_MARKS = (
+    "SEV",
+    "AMD-Vi",
+    "SNP",
+    "PSP",
+    "SVM",
+    "RMP",
+    "psp",
+    "PFN",
+    "ccp ",
+    "D3cold",
+    "IOMMU_IOAS_MAP",
+    "Linux version ",
+)
 
 
 class Wording(NamedTuple):
@@ -37,13 +52,13 @@ def read(probes: Probes) -> Seen[KernelLog]:
     origin, lines = found
     events: list[LogEvent] = []
     whole = False
-    seen: set[str] = set()
+    said: dict[Wording, int] = {}
     for number, line in enumerate(lines):
         if any(mark in line for mark in _MARKS):
-            # The IOMMU may speak without end; that it spoke at all is what one line says.
-            fresh = [each for each in events_of(line) if each.kind not in _ONCE & seen]
-            events += fresh
-            seen.update(each.kind for each in fresh)
+            for wording, event in _said(line):
+                said[wording] = said.get(wording, 0) + 1
+                if said[wording] <= _ENOUGH.get(wording.kind, _MAX_EVENTS):
+                    events.append(event)
         if number == 0:
             whole = line.startswith("Linux version ")
         if len(events) > _MAX_EVENTS:
@@ -53,11 +68,13 @@ def read(probes: Probes) -> Seen[KernelLog]:
 
 def events_of(line: str) -> list[LogEvent]:
     """Everything that one line says; most lines say nothing."""
-    events = []
+    return [event for _, event in _said(line)]
+
+
+def _said(line: str) -> Iterator[tuple[Wording, LogEvent]]:
     for wording in wordings():
         # The plain test first: it spares compiling what never occurs.
         match = re.search(wording.pattern, line, re.ASCII) if wording.has in line else None
         if match:
             fields = {name: value for name, value in match.groupdict().items() if value}
-            events.append(LogEvent(wording.kind, line, fields))
-    return events
+            yield wording, LogEvent(wording.kind, line, fields)

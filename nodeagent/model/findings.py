@@ -99,7 +99,7 @@ class Judgement:
     """The answer: ready or not, the one root cause, and everything it rests on.
 
     `todo` is what to do, in order, the root first. `root_adds` says what looking as root
-    would add, where something could not be read.
+    would add, where something could not be read. `notes` explain, and change nothing.
     """
 
     ready: Ready
@@ -113,3 +113,4 @@ class Judgement:
     values: Values = field(default_factory=Values)
     proven: Mapping[str, CcMode] = field(default_factory=dict)
     root_adds: str | None = None
+    notes: tuple[str, ...] = ()

@@ -35,6 +35,7 @@ def document(judgement: Judgement, source: Source, boot_id: str | None) -> dict[
             "boot_id": _safe(boot_id) if boot_id else None,
         },
         "root_adds": judgement.root_adds,
+        "notes": [_safe(note) for note in judgement.notes],
     }
 
 

@@ -47,6 +47,7 @@ def report(judgement: Judgement, source: Source, *, paint: Paint = plain, verbos
     ]
     if verbose:
         parts += _every_finding(judgement, paint)
+        parts += _notes(judgement, paint)
     parts += _foot(judgement, source, verbose=verbose)
     return "\n".join(parts)
 
@@ -159,6 +160,14 @@ def _one(each: Finding, paint: Paint) -> Iterator[str]:
         yield from _wrap(outcome.where, " " * 12, first=" " * 10 + "at: ")
     if each.remedy and each.verdict in {Verdict.WARN, Verdict.UNKNOWN}:
         yield from _wrap(each.remedy.do, " " * 12, first=" " * 10 + "do: ")
+
+
+def _notes(judgement: Judgement, paint: Paint) -> Iterator[str]:
+    if judgement.notes:
+        yield ""
+        yield paint("Notes:", "bold")
+    for note in judgement.notes:
+        yield from _wrap(note, "    ", first="  - ")
 
 
 def _foot(judgement: Judgement, source: Source, *, verbose: bool) -> Iterator[str]:
