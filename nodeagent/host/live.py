@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from nodeagent.host import devices, klog, mmio, sev
+from nodeagent.host import devices, klog, mmio, mounts, sev
 from nodeagent.host.root import Root
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
@@ -60,7 +60,7 @@ class MountedFiles:
     """Files of a host of which only some folders may be mounted at `root`, as in a pod.
 
     What lies in a top-level folder that is not there was not mounted: nobody looked, so it
-    is unreadable and not absent.
+    is unreadable and not absent. Deeper mounts are the root's own `parts`.
     """
 
     def __init__(self, root: Root) -> None:
@@ -102,7 +102,7 @@ class LiveMachine:
     """The host at `folder`; `/` is this one."""
 
     def __init__(self, folder: str = "/", psp: sev.Psp | None = None) -> None:
-        self._root = Root(folder)
+        self._root = Root(folder, parts=None if folder == "/" else mounts.parts(folder))
         self.files: Files = self._root if folder == "/" else MountedFiles(self._root)
         self.probes = LiveProbes(self._root, psp or sev.Psp())
         where = "this machine" if folder == "/" else f"the host at {folder}"

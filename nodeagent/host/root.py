@@ -37,6 +37,13 @@ class OpenFile:
             return Unreadable(self._path, why(error))
 
 
+class UnseenError(OSError):
+    """A place of the host that this root does not show: nobody looked whether it is there."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.EXDEV, reason)
+
+
 class Root:
     """Reads files beneath one folder, walking component by component.
 
@@ -45,9 +52,18 @@ class Root:
     `forget`, so that thousands of sysfs reads cost one `open` each.
     """
 
-    def __init__(self, folder: str, *, through_link: bool = True) -> None:
-        """`through_link`: whether the folder itself may be a link; a stranger's may not."""
+    def __init__(
+        self, folder: str, *, through_link: bool = True, parts: frozenset[str] | None = None
+    ) -> None:
+        """`through_link`: whether the folder itself may be a link; a stranger's may not.
+
+        `parts`: the only places beneath it that show the host (see mounts.py).
+        """
         self.folder = folder
+        self._parts = parts
+        self._above = {""}
+        for part in parts or ():
+            self._above |= {part[:at] for at, char in enumerate(part) if char == "/"}
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
             self._top = os.open(folder, flags if through_link else flags | os.O_NOFOLLOW)
@@ -132,7 +148,8 @@ class Root:
     def names(self, path: str) -> Seen[tuple[str, ...]]:
         self._begin()
         try:
-            descriptor, _ = self._folder(path.strip("/"))
+            descriptor, real = self._folder(path.strip("/"))
+            self._demand(real)
             with os.scandir(descriptor) as entries:
                 found = [entry.name for entry, _ in zip(entries, range(_MAX_NAMES), strict=False)]
         except OSError as error:
@@ -143,7 +160,9 @@ class Root:
         folder, _, name = path.strip("/").rpartition("/")
         self._begin()
         try:
-            return os.readlink(name, dir_fd=self._folder(folder)[0])
+            descriptor, real = self._folder(folder)
+            self._demand(f"{real}/{name}")
+            return os.readlink(name, dir_fd=descriptor)
         except OSError as error:
             if error.errno == errno.EINVAL:
                 return Unreadable(path, "is no symbolic link")
@@ -153,7 +172,9 @@ class Root:
         folder, _, name = path.strip("/").rpartition("/")
         self._begin()
         try:
-            os.stat(name, dir_fd=self._folder(folder)[0], follow_symlinks=False)
+            descriptor, real = self._folder(folder)
+            self._demand(f"{real}/{name}", or_above=True)
+            os.stat(name, dir_fd=descriptor, follow_symlinks=False)
         except OSError as error:
             answer = _answer(path, error)
             return False if answer is None else answer
@@ -167,15 +188,18 @@ class Root:
     def folder_descriptor(self, path: str) -> int:
         """The open folder itself, ours until `forget`; raises OSError."""
         self._begin()
-        return self._folder(path.strip("/"))[0]
+        descriptor, real = self._folder(path.strip("/"))
+        self._demand(real)
+        return descriptor
 
     def _file(self, path: str, flags: int) -> int:
         folder, _, name = path.rpartition("/")
         if name in {"", ".", ".."}:
             raise _LostError(errno.EISDIR, "Is a directory")
         descriptor, real = self._folder(folder)
+        self._demand(f"{real}/{name}")
         try:
-            return os.open(name, flags, dir_fd=descriptor)
+            return self._fresh(os.open(name, flags, dir_fd=descriptor), f"{real}/{name}")
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise
@@ -192,8 +216,10 @@ class Root:
         up, real = self._folder(parent)
         if name == "..":
             return self._folder(real.rpartition("/")[0])
+        here = f"{real}/{name}".lstrip("/")
+        self._demand(here, or_above=True)
         try:
-            found = os.open(name, _FOLDER, dir_fd=up), f"{real}/{name}".lstrip("/")
+            found = self._fresh(os.open(name, _FOLDER, dir_fd=up), here), here
         except OSError as error:
             # A link answers ENOTDIR here, like a plain file; readlink tells them apart.
             if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
@@ -201,6 +227,27 @@ class Root:
             return self._folder(self._target(up, real, name))
         self._open[path] = found
         return found
+
+    def _demand(self, real: str, *, or_above: bool = False) -> None:
+        """Raise where a real path lies in no part; `or_above` lets pass what leads to one."""
+        if self._parts is None:
+            return
+        at = real.strip("/")
+        if or_above and at in self._above:
+            return
+        while at:
+            if at in self._parts:
+                return
+            at = at.rpartition("/")[0]
+        raise UnseenError(f"/{real.strip('/')} is not mounted here")
+
+    def _fresh(self, descriptor: int, real: str) -> int:
+        """A mount keeps a file or folder that the host has replaced since: it tells the past."""
+        part = self._parts is not None and real.lstrip("/") in self._parts
+        if part and os.fstat(descriptor).st_nlink == 0:
+            os.close(descriptor)
+            raise UnseenError(f"/{real.strip('/')} was replaced on the host after it was mounted")
+        return descriptor
 
     def _target(self, folder: int, real: str, name: str) -> str:
         """Where the link `name` points, as a path from the root without `..`."""
@@ -241,5 +288,7 @@ def _answer(path: str, error: OSError) -> Unreadable | None:
 
 def why(error: OSError) -> str:
     """`EPERM: Operation not permitted`."""
+    if isinstance(error, UnseenError):
+        return str(error.strerror)
     name = errno.errorcode.get(error.errno or 0, "error")
     return f"{name}: {error.strerror or error}"
