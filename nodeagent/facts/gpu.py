@@ -6,8 +6,8 @@ from functools import cache
 from typing import Any
 
 from nodeagent import data
+from nodeagent.facts import fabric, pci
 from nodeagent.facts import holders as holding
-from nodeagent.facts import pci
 from nodeagent.host.gpu.status import FAMILIES, read_status
 from nodeagent.model.pci import (
     Asleep,
@@ -47,6 +47,8 @@ def read(
         switches=tuple(device for device in devices if device.pci.is_nvswitch),
         functions=functions,
         vfio=machine.files.has("/dev/vfio/vfio"),
+        iommufd=machine.files.has("/dev/iommu"),
+        bridges=fabric.bridges(machine.files, (device.slot for device in devices)),
     )
 
 
@@ -63,6 +65,7 @@ def _device(
         vfio_nodes=nodes,
         status=_status(machine, function, chip, holders),
         remembered=remembered,
+        slot=fabric.slot(machine.files, function, chip.family if chip else None),
     )
 
 
@@ -133,10 +136,10 @@ def _asleep(function: PciFunction) -> Asleep | Unreadable | None:
     power, command = function.power_state, function.command
     if isinstance(power, Unreadable):
         return power
-    if isinstance(command, Unreadable):
-        return command
     if power != "D0":
         return Asleep(f"power state {power}" if power else "its power state is not known")
+    if isinstance(command, Unreadable):
+        return command
     if command is None or not command & _MEMORY_DECODE:
         return Asleep("its memory decode is off")
     return None

@@ -22,7 +22,7 @@ def nvidia_functions(files: Files) -> tuple[PciFunction, ...] | Unreadable:
     if isinstance(names, Unreadable):
         return names
     found = []
-    for bdf in sorted(filter(_is_address, names), key=address):
+    for bdf in sorted(filter(is_address, names), key=address):
         vendor = read_number(files, f"{DEVICES}/{bdf}/vendor")
         if isinstance(vendor, Unreadable):
             return vendor
@@ -34,7 +34,7 @@ def nvidia_functions(files: Files) -> tuple[PciFunction, ...] | Unreadable:
     return tuple(found)
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
     """`0000:41:00.0`; in a stranger's tree a folder may have any name."""
     domain, _, rest = name.partition(":")
     shape = (len(rest), rest[2:3], rest[5:6])
@@ -56,6 +56,7 @@ def read(files: Files, bdf: str) -> PciFunction | Unreadable:
         if not isinstance(value, int):
             return value or Unreadable(f"{folder}/{name}", "is missing")
         ids[name] = value
+    power = files.read(f"{folder}/power_state", 64)
     return PciFunction(
         bdf=bdf,
         vendor=ids["vendor"],
@@ -64,13 +65,21 @@ def read(files: Files, bdf: str) -> PciFunction | Unreadable:
         subsystem=_subsystem(files, folder),
         driver=_last(files.link(f"{folder}/driver")),
         override=_override(files.read(f"{folder}/driver_override", 256)),
-        group=_group(files, folder),
-        power_state=files.read(f"{folder}/power_state", 64),
+        group=group(files, folder),
+        power_state=power,
         runtime_status=files.read(f"{folder}/power/runtime_status", 64),
         bars=parsed(f"{folder}/resource", files.read(f"{folder}/resource", 1 << 14), bars),
-        command=_command(files, folder),
+        command=left_alone(folder, power) or _command(files, folder),
         is_vf=files.has(f"{folder}/physfn") is True,
     )
+
+
+def left_alone(folder: str, power: Seen[str]) -> Unreadable | None:
+    """Why configuration space of a sleeping function is not read: the kernel would wake one in
+    D3cold for it, and the port above one in D3hot (config_read in drivers/pci/pci-sysfs.c)."""
+    if not isinstance(power, str) or power == "D0" or not power.startswith("D"):
+        return None
+    return Unreadable(f"{folder}/config", f"left alone: it sleeps in {power}")
 
 
 def _subsystem(files: Files, folder: str) -> tuple[int, int] | None:
@@ -87,7 +96,7 @@ def _override(text: Seen[str]) -> Seen[str]:
     return None if text in {"(null)", ""} else text
 
 
-def _group(files: Files, folder: str) -> Seen[int]:
+def group(files: Files, folder: str) -> Seen[int]:
     return parsed(f"{folder}/iommu_group", _last(files.link(f"{folder}/iommu_group")), number)
 
 

@@ -1,8 +1,10 @@
 """PCI functions, IOMMU groups, and what a GPU showed of itself."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
+from nodeagent.model.fabric import Bridge, Slot
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode
 
@@ -104,24 +106,29 @@ class GpuStatus(NamedTuple):
     """Registers of one device as loaded from BAR0, one aligned load each.
 
     `boot0` PMC_BOOT_0, `boot` FSP boot complete (0xFF when done), `mode` the CC or PPCIe
-    status register (gpu-cc.md §5.1). A field that could not be read is Unreadable.
+    status register (gpu-cc.md §5.1), `boot1` PMC_BOOT_1, `fsp` the version of the FSP's
+    microcode, None where the family has no such register. A field that could not be read is
+    Unreadable.
     """
 
     boot0: int | Unreadable
     boot: int | Unreadable
     mode: int | Unreadable
     recovery: bool | Unreadable
+    boot1: Seen[int] = None
+    fsp: Seen[tuple[int, int]] = None
 
 
 Status = GpuStatus | Asleep | Held | Unreadable
 
 
 class Chip(NamedTuple):
-    """What the device id says (gpu-cc.md §4); `family` picks the registers."""
+    """What the ids say (gpu-cc.md §4); `family` picks the registers. `c2c`: tied to a Grace CPU."""
 
     name: str
     family: str
     product: str | None
+    c2c: bool = False
 
 
 class Gpu(NamedTuple):
@@ -133,6 +140,7 @@ class Gpu(NamedTuple):
     vfio_nodes: Seen[tuple[str, ...]]
     status: Status
     remembered: Sighting | None
+    slot: Slot = Slot()
 
     @property
     def bdf(self) -> str:
@@ -140,9 +148,12 @@ class Gpu(NamedTuple):
 
 
 class Devices(NamedTuple):
-    """`functions`: every NVIDIA function, bridges and audio included."""
+    """`functions`: every NVIDIA function, bridges and audio included. `bridges`: those above
+    the GPUs and switches, by address."""
 
     gpus: tuple[Gpu, ...]
     switches: tuple[Gpu, ...]
     functions: tuple[PciFunction, ...]
     vfio: Seen[bool]
+    iommufd: Seen[bool] = None
+    bridges: Mapping[str, Bridge | Unreadable] = MappingProxyType({})

@@ -6,23 +6,25 @@ Offsets from gpu-cc.md §5.1; each is one aligned 32-bit load from BAR0.
 from typing import NamedTuple
 
 from nodeagent.model.pci import GpuStatus, is_dead
-from nodeagent.model.seen import Unreadable
+from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import Registers
 
 PMC_BOOT_0 = 0x0
+PMC_BOOT_1 = 0x4
 
 
 class Family(NamedTuple):
     """Where a family keeps its mode, boot progress and recovery flag.
 
-    `recovered_by` names the values of the low byte that are normal (Blackwell); None where
-    one bit says it (Hopper, LS10: bit 30).
+    `normal_low_bytes` names the values of the low byte that are normal (Blackwell); None where
+    one bit says it (Hopper, LS10: bit 30). `fsp`: where the FSP's version is, on a GPU.
     """
 
     mode: int
     boot: int
     recovery: int
     normal_low_bytes: frozenset[int] | None = None
+    fsp: int | None = 0x8F0334
 
 
 _RECOVERY_BIT = 1 << 30
@@ -32,7 +34,7 @@ FAMILIES = {
     "hopper": Family(mode=0x1182CC, boot=0x200BC, recovery=0x20120),
     "gb100": Family(0x590, 0x200BC, 0x8AA128, _BLACKWELL_NORMAL),
     "gb202": Family(0x590, 0xAD00BC, 0x8AA128, _BLACKWELL_NORMAL),
-    "ls10": Family(mode=0x28C50, boot=0x660BC, recovery=0x66120),
+    "ls10": Family(mode=0x28C50, boot=0x660BC, recovery=0x66120, fsp=None),
 }
 
 
@@ -45,7 +47,18 @@ def read_status(regs: Registers, family: str) -> GpuStatus:
         boot=regs.read(at.boot),
         mode=regs.read(at.mode),
         recovery=_recovery(regs.read(at.recovery), at),
+        boot1=regs.read(PMC_BOOT_1),
+        fsp=None if at.fsp is None else _version(regs.read(at.fsp), at.fsp),
     )
+
+
+def _version(value: int | Unreadable, offset: int) -> Seen[tuple[int, int]]:
+    """Old microcode leaves it 0; a GPU has been seen to answer with a bus error here."""
+    if isinstance(value, Unreadable):
+        return value
+    if is_dead(value):
+        return Unreadable(f"register {offset:#x}", f"reads as {value:#010x}")
+    return (value >> 8 & 0xF, value & 0xFF) if value else None
 
 
 def _recovery(value: int | Unreadable, at: Family) -> bool | Unreadable:
