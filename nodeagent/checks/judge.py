@@ -34,6 +34,21 @@ _PRIVILEGE = ("EPERM", "EACCES")
 CHECKS: tuple[Check, ...] = (*passthrough.CHECKS, *gpu.CHECKS)
 """In reading order."""
 
+_BESIDE_TABLE = {
+    "snp.enabled": "SNP guests can start now",
+    "log.trouble": "a quiet log",
+    "cpus.online": "every CPU online",
+}
+
+
+def wanted() -> dict[str, tuple[Level, str]]:
+    """Every check there is: its level, and what it wants."""
+    return {
+        **{name: (facet.level, facet.wants) for name, facet in FACETS.items()},
+        **{name: (Level.ENABLED, wants) for name, wants in _BESIDE_TABLE.items()},
+        **{check.name: (check.level, check.wants) for check in CHECKS},
+    }
+
 
 def judge(
     facts: Facts, *, profile: Profile, want: CcMode | None, policy: Policy = NO_POLICY
@@ -110,19 +125,22 @@ def _enabled(
     if blocked:
         return [Finding("snp.enabled", Level.ENABLED, "", skip(f"waits for {blocked.check}"), None)]
     below = tuple(each for each in answered if FACETS[each.row.facet].level is Level.ENABLED)
-    wanted = "SNP guests can start now"
-    found = [_finding(facts, "snp.enabled", Level.ENABLED, wanted, enabled.judge(facts, below))]
+    found = [_beside(facts, "snp.enabled", enabled.judge(facts, below))]
     found += [
         _finding(facts, name, Level.ENABLED, FACETS[name].wants, outcome)
         for name, outcome in enabled.facets(below, Level.ENABLED).items()
     ]
     trouble = enabled.log_trouble(facts)
     if trouble:
-        found.append(_finding(facts, "log.trouble", Level.ENABLED, "a quiet log", trouble))
+        found.append(_beside(facts, "log.trouble", trouble))
     online = enabled.cpus_online(facts)
     if online:
-        found.append(_finding(facts, "cpus.online", Level.ENABLED, "every CPU online", online))
+        found.append(_beside(facts, "cpus.online", online))
     return found
+
+
+def _beside(facts: Facts, name: str, outcome: Outcome) -> Finding:
+    return _finding(facts, name, Level.ENABLED, _BESIDE_TABLE[name], outcome)
 
 
 def _checked(facts: Facts, ask: Ask) -> list[Finding]:

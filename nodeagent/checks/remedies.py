@@ -3,7 +3,7 @@
 Menu names are AMD's reference names; a board's vendor may call them otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
@@ -407,3 +407,13 @@ def remedy_for(outcome: Outcome, facts: Facts) -> Remedy | None:
     if (facts.kernel.version or (0, 0)) >= KVM_ENABLES_SNP and outcome.code in _FROM_7_1:
         return _FROM_7_1[outcome.code]
     return REMEDIES[outcome.code]
+
+
+def ways(code: Code) -> Iterator[tuple[str, Remedy]]:
+    """Every remedy a code can have, each with when it is the one; the usual one first."""
+    yield "", REMEDIES[code]
+    for (of, cause), remedy in CAUSES.items():
+        if of is code:
+            yield f"where the cause is {cause}", remedy
+    if code in _FROM_7_1:
+        yield "from kernel {}.{} on".format(*KVM_ENABLES_SNP), _FROM_7_1[code]

@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +13,13 @@ from nodeagent import __version__
 from nodeagent.errors import AgentError, HostError, nearest
 from nodeagent.model.text import shown
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _COMMANDS = {
     "check": "Read, judge, and say ready or what to fix first.",
+    "completion": "Print the completion script of bash, zsh or fish.",
+    "explain": "Say what a code or a check means, and how it is fixed.",
     "labels": "Show the labels that would be published, without publishing.",
     "run": "The agent: look every period, judge, and publish on the own Node.",
 }
@@ -50,7 +56,8 @@ class Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+        words = bool(args) and not args[0].startswith("-") and not ctx.resilient_parsing
+        if words and args[0] not in _COMMANDS:
             guess = nearest(args[0], _COMMANDS)
             hint = f"did you mean {guess}?" if guess else f"known: {', '.join(_COMMANDS)}"
             raise click.UsageError(f"unknown command {args[0]!r}\n  try: {hint}", ctx)
@@ -61,11 +68,25 @@ class Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem[str]"]:
+        """From the table as well: a word to complete need not load every command."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - see `check`
+
+        named = [
+            CompletionItem(n, help=h) for n, h in _COMMANDS.items() if n.startswith(incomplete)
+        ]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.command(cls=Lazy, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nodeagent")
 def cli() -> None:
     """Says whether this node can run confidential GPU VMs, or what to fix first."""
+
+
+def commands() -> tuple[str, ...]:
+    """Every command's name, in the order of the help."""
+    return tuple(_COMMANDS)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -15,6 +15,8 @@ from nodeagent.model.words import CcMode, Profile
 from nodeagent.seams import Machine
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from nodeagent.host.sev import Psp
 
 
@@ -54,16 +56,67 @@ class Chosen:
         return Psp()
 
 
+_Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem[str]]"]
+
+
+def complete_with(*words: str) -> _Complete:
+    """For an option whose value is checked elsewhere: what a shell may put there."""
+
+    def complete(
+        _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only when completing
+
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
+def complete_path(kind: str) -> _Complete:
+    """Names of files, or of folders alone (`dir`), as the shell itself finds them."""
+
+    def complete(
+        _ctx: click.Context, _param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem  # noqa: PLC0415
+
+        return [CompletionItem(incomplete, type=kind)]
+
+    return complete
+
+
 _OPTIONS = (
-    click.option("--root", metavar="DIR", help="The live host mounted at DIR (/host in a pod)."),
-    click.option("--capture", metavar="PATH", help="A captured host: a folder or a .tar.gz."),
-    click.option("--profile", metavar="WORD", help="What ready means: snp-gpu, snp or gpu."),
+    click.option(
+        "--root",
+        metavar="DIR",
+        help="The live host mounted at DIR (/host in a pod).",
+        shell_complete=complete_path("dir"),
+    ),
+    click.option(
+        "--capture",
+        metavar="PATH",
+        help="A captured host: a folder or a .tar.gz.",
+        shell_complete=complete_path("file"),
+    ),
+    click.option(
+        "--profile",
+        metavar="WORD",
+        help="What ready means: snp-gpu, snp or gpu.",
+        shell_complete=complete_with(*Profile),
+    ),
     click.option(
         "--mode",
         metavar="WORD",
         help="The wanted GPU mode: on or ppcie; off and devtools are never ready.",
+        shell_complete=complete_with(*CcMode),
     ),
-    click.option("--config", "config_path", metavar="FILE", help="Settings instead of /etc's."),
+    click.option(
+        "--config",
+        "config_path",
+        metavar="FILE",
+        help="Settings instead of /etc's.",
+        shell_complete=complete_path("file"),
+    ),
     click.option(
         "--no-wake",
         is_flag=True,
@@ -154,3 +207,8 @@ class Words(click.ParamType):  # type: ignore[type-arg] # a subscript needs clic
         guess = nearest(str(value), self._words)
         hint = f"did you mean {guess}?" if guess else f"known: {', '.join(self._words)}"
         return self.fail(f"{value!r} is not known; {hint}", param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        return complete_with(*self._words)(ctx, param, incomplete)

@@ -11,3 +11,9 @@ def load(name: str) -> Any:  # noqa: ANN401 - the readers of each file give it t
     """The shipped file `name`, parsed once; importlib.resources would cost every start 10 ms."""
     with open(os.path.join(os.path.dirname(__file__), name), "rb") as file:
         return json.load(file)
+
+
+def text(name: str) -> str:
+    """The shipped file `name` as it is."""
+    with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
+        return file.read()

@@ -16,6 +16,13 @@ class Remedy(NamedTuple):
     restart: Restart = Restart.NONE
     note: str = ""
 
+    @property
+    def tag(self) -> str:
+        """Who acts, and what must happen then: `bios, reboot`."""
+        if self.restart is Restart.NONE:
+            return self.who.value
+        return f"{self.who}, {self.restart.replace('-', ' ')}"
+
 
 class Outcome(NamedTuple):
     """One check's answer about one thing; what to do about it is the code's remedy."""

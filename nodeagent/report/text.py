@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from nodeagent.model.facts import Source
 from nodeagent.model.findings import Finding, Judgement, Remedy
 from nodeagent.model.text import printable, shown
-from nodeagent.model.words import Confidence, Level, Ready, Restart, Verdict
+from nodeagent.model.words import Confidence, Level, Ready, Verdict
 
 WIDTH = 80
 _MAX_ROOT_LINES = 4
@@ -24,12 +24,6 @@ _COLOURS = {
     Verdict.WARN: "warn",
     Verdict.UNKNOWN: "warn",
     Verdict.SKIP: "dim",
-}
-_RESTARTS = {
-    Restart.NONE: "",
-    Restart.RELOAD: ", module reload",
-    Restart.REBOOT: ", reboot",
-    Restart.POWER_CYCLE: ", power cycle",
 }
 
 
@@ -92,7 +86,7 @@ def _todo(judgement: Judgement, paint: Paint) -> Iterator[str]:
 def _step(
     number: int, remedy: Remedy, findings: list[Finding], judgement: Judgement
 ) -> Iterator[str]:
-    text = f"[{remedy.who}{_RESTARTS[remedy.restart]}] {remedy.do}"
+    text = f"[{remedy.tag}] {remedy.do}"
     yield from _wrap(text, "     ", first=f"  {number}. ")
     if remedy.note:
         yield from _wrap(remedy.note, "     ")
@@ -180,6 +174,8 @@ def _foot(judgement: Judgement, source: Source, *, verbose: bool) -> Iterator[st
         yield from _wrap(f"Root would also see: {judgement.root_adds}.", "  ", first="")
     if not verbose:
         yield "Every finding with its evidence: -v"
+    if judgement.root and judgement.root.code:
+        yield f"What it means: nodeagent explain {judgement.root.code}"
 
 
 def _wrap(text: str, indent: str, *, first: str | None = None) -> Iterator[str]:

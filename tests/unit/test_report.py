@@ -42,6 +42,13 @@ def test_verdict_and_root_cause_stand_in_the_first_six_lines(expect: Expect, hos
 
 
 @pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
+def test_the_foot_says_how_to_learn_more_of_the_root(expect: Expect, hosts: Path) -> None:
+    foot = [line for line in _lines(hosts / expect.name) if "nodeagent explain" in line]
+
+    assert foot == ([f"What it means: nodeagent explain {expect.root}"] if expect.root else [])
+
+
+@pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
 def test_verbose_shows_every_finding_within_80_columns(expect: Expect, hosts: Path) -> None:
     lines = _lines(hosts / expect.name, verbose=True)
 

@@ -1,0 +1,77 @@
+"""`nodeagent explain`: what a code or a check means, why it matters, and how it is fixed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from nodeagent import __version__
+from nodeagent.cli.options import output_option
+from nodeagent.cli.output import say
+from nodeagent.errors import UsageError
+from nodeagent.model.text import printable
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from nodeagent.explain.book import Book
+
+
+def _names(
+    _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only when completing
+
+    from nodeagent.cli import book  # noqa: PLC0415
+
+    start = incomplete.lower().replace("-", "_")
+    return [
+        CompletionItem(page.name, help=page.summary)
+        for page in book.load().pages
+        if page.name.lower().startswith(start)
+    ]
+
+
+@click.command(
+    "explain",
+    epilog="""\b
+Examples:
+  nodeagent explain
+  nodeagent explain BIOS_RMP_TOO_SMALL
+  nodeagent explain snp.iommu -o json
+""",
+)
+@click.argument("word", required=False, metavar="[CODE|CHECK]", shell_complete=_names)
+@output_option
+def command(word: str | None, output: str) -> None:
+    """Say what a code or a check means, why it matters, and how it is fixed.
+
+    Codes and checks are the words of a report; levels and profiles are explained too. Without
+    a word: the list of them all. BiosRmpTooSmall and bios-rmp-too-small are found as well.
+    """
+    from nodeagent.cli import book  # noqa: PLC0415 - see the style guide, §6
+    from nodeagent.cli.check import painter, serialise  # noqa: PLC0415
+    from nodeagent.explain import document, text  # noqa: PLC0415
+
+    known = book.load()
+    page = None if word is None else known.find(word)
+    if word is not None and page is None:
+        raise _unknown(known, word)
+    if output != "table":
+        found = document.contents(known) if page is None else document.document(known, page)
+        say(serialise(found, output))
+    elif page is None:
+        say(text.contents(known, paint=painter()))
+    else:
+        say(text.show(known, page, paint=painter()))
+
+
+def _unknown(known: Book, word: str) -> UsageError:
+    """A code that is not here may be a newer version's, so this one says which it is."""
+    guess = known.nearest(word)
+    hint = f"did you mean {guess}" if guess else "run `nodeagent explain` for the list"
+    return UsageError(
+        f"version {__version__} knows no code or check {printable(word, 30)!r}",
+        hint=f"{hint}; a newer version may know more",
+    )

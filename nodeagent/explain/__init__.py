@@ -1,0 +1,1 @@
+"""Explains every code and every check: pages written by hand, filled with the remedies."""

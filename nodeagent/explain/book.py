@@ -1,0 +1,74 @@
+"""The pages together with what they are filled with, and how a word finds its page."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from nodeagent.errors import nearest
+from nodeagent.explain.pages import Kind, Page
+from nodeagent.model.codes import Code
+from nodeagent.model.findings import Remedy
+from nodeagent.model.words import Level
+
+
+class Way(NamedTuple):
+    """One remedy, and when it is the one; an empty `when` is the usual case."""
+
+    when: str
+    remedy: Remedy
+
+
+class Asked(NamedTuple):
+    """What a check wants, and of which level it is."""
+
+    level: Level
+    wants: str
+
+
+class Book(NamedTuple):
+    """Every page; of each code its ways out, of each check what it asks."""
+
+    pages: tuple[Page, ...]
+    ways: Mapping[Code, tuple[Way, ...]]
+    checks: Mapping[str, Asked]
+
+    def find(self, word: str) -> Page | None:
+        """Case does not matter, nor which marks stand between the words."""
+        wanted = _plain(word)
+        return next((page for page in self.pages if _plain(page.name) == wanted), None)
+
+    def nearest(self, word: str) -> str | None:
+        names = {_plain(page.name): page.name for page in self.pages}
+        found = nearest(_plain(word), names)
+        return names[found] if found else None
+
+    def said_by(self, code: str) -> tuple[str, ...]:
+        """The checks that may give this code."""
+        return tuple(page.name for page in self.pages if code in codes_of(page))
+
+    def unwritten(self) -> list[str]:
+        """Codes and checks without a page."""
+        written = {page.name for page in self.pages}
+        return [name for name in (*Code, *self.checks) if name not in written]
+
+    def unneeded(self) -> list[str]:
+        """Pages of codes and checks that there are not, or not twice."""
+        known = {*Code, *self.checks}
+        names = [page.name for page in self.pages]
+        strange = [p.name for p in self.pages if p.kind is not Kind.WORD and p.name not in known]
+        return strange + sorted({name for name in names if names.count(name) > 1})
+
+
+def codes_of(page: Page) -> tuple[str, ...]:
+    """The codes that a check's page says it may give."""
+    return tuple(word for item in page.part("Codes") for word in item.replace(",", " ").split())
+
+
+def by_topic(pages: Iterable[Page]) -> dict[str, list[Page]]:
+    found: dict[str, list[Page]] = {}
+    for page in pages:
+        found.setdefault(page.topic, []).append(page)
+    return found
+
+
+def _plain(word: str) -> str:
+    return "".join(char for char in word.lower() if char.isalnum())
