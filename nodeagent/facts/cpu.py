@@ -1,7 +1,7 @@
 """Reads the processors: /proc/cpuinfo, CPUID, MSRs of every online CPU."""
 
 from nodeagent.facts.parse import cpu_list, number, parsed
-from nodeagent.model.cpu import MSRS, CpuIdentity, Cpus, SevLeaf
+from nodeagent.model.cpu import MSRS, CpuIdentity, Cpus, CpuValues, SevLeaf
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import Files, Machine
 
@@ -14,7 +14,8 @@ _HIGHEST_EXTENDED = 0x80000000
 
 def read(machine: Machine) -> Cpus:
     files, probes = machine.files, machine.probes
-    identity = parsed(_CPUINFO, files.read(_CPUINFO, _CPUINFO_LIMIT), identity_of)
+    cpuinfo = files.read(_CPUINFO, _CPUINFO_LIMIT)
+    identity = parsed(_CPUINFO, cpuinfo, identity_of)
     online = _cpus(files, "online")
     known = online if isinstance(online, tuple) else _counted(identity)
     return Cpus(
@@ -24,6 +25,7 @@ def read(machine: Machine) -> Cpus:
         online=online,
         present=_cpus(files, "present"),
         smt=files.read(f"{_CPU_FOLDER}/smt/control", 64),
+        microcode=parsed(_CPUINFO, cpuinfo, microcode_of),
     )
 
 
@@ -41,12 +43,32 @@ def identity_of(text: str) -> CpuIdentity:
             model=number(fields["model"]),
             stepping=number(fields.get("stepping", "0")),
             name=fields.get("model name", ""),
-            microcode=fields.get("microcode", ""),
             flags=frozenset(fields["flags"].split()),
             processors=text.count("\nprocessor") + text.startswith("processor"),
         )
     except KeyError as error:
         raise ValueError(text) from error
+
+
+def microcode_of(text: str) -> CpuValues:
+    """The patch level of every processor; ValueError where one shows none."""
+    count = text.count("\nprocessor") + text.startswith("processor")
+    first = text.partition("\nmicrocode\t: ")[2].partition("\n")[0]
+    # All alike, as good as always: 192 processors are not worth taking apart then.
+    if first and text.count(f"\nmicrocode\t: {first}\n") == count:
+        return CpuValues({number(first): tuple(range(count))})
+    levels: dict[int, list[int]] = {}
+    for block in text.strip().split("\n\n"):
+        fields = {name.strip(): value.strip() for name, value in map(_pair, block.split("\n"))}
+        if "processor" not in fields or "microcode" not in fields:
+            raise ValueError(text[:60])
+        levels.setdefault(number(fields["microcode"]), []).append(number(fields["processor"]))
+    return CpuValues({level: tuple(cpus) for level, cpus in levels.items()})
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name, value
 
 
 def _cpus(files: Files, name: str) -> Seen[tuple[int, ...]]:

@@ -23,7 +23,8 @@ _PARAMETERS = {
     "kvm_amd": ("sev", "sev_es", "sev_snp", "npt", "lbrv"),
     "kvm": ("mmio_caching",),
 }
-_MISC_CAPACITY = ("/sys/fs/cgroup/misc.capacity", "/sys/fs/cgroup/misc/misc.capacity")
+_MISC = ("/sys/fs/cgroup/misc", "/sys/fs/cgroup/misc/misc")
+_MAX_KERNELS = 64
 
 
 def read(machine: Machine) -> Kernel:
@@ -42,7 +43,9 @@ def read(machine: Machine) -> Kernel:
         options_closed=options_closed,
         loaded=loaded,
         parameters=dict(_parameters(files, loaded)),
-        misc_capacity=_misc_capacity(files),
+        misc_capacity=_misc(files, "capacity"),
+        misc_current=_misc(files, "current"),
+        installed=_installed(files),
         max_pfn=parsed("/proc/zoneinfo", files.read("/proc/zoneinfo", _ZONEINFO_LIMIT), max_pfn),
         efi=files.has("/sys/firmware/efi"),
         lockdown=parsed(
@@ -152,10 +155,28 @@ def _option_lines(path: str, text: str) -> Iterator[ModuleOption]:
             yield ModuleOption(module, name.replace("-", "_"), value, path, line.strip())
 
 
-def _misc_capacity(files: Files) -> Seen[Mapping[str, int]]:
+def _installed(files: Files) -> Seen[tuple[str, ...]]:
+    """Releases of the kernels in /boot; of those beside their modules where it has none.
+
+    A folder of modules alone proves nothing: removed kernels leave theirs behind.
+    """
+    boot = files.names("/boot")
+    if isinstance(boot, tuple):
+        named = [name.removeprefix("vmlinuz-") for name in boot if name.startswith("vmlinuz-")]
+        if named:
+            return tuple(named[:_MAX_KERNELS])
+    modules = files.names("/lib/modules")
+    if not isinstance(modules, tuple):
+        return boot if isinstance(boot, Unreadable) else modules
+    return tuple(
+        name for name in modules[:_MAX_KERNELS] if files.has(f"/lib/modules/{name}/vmlinuz") is True
+    )
+
+
+def _misc(files: Files, name: str) -> Seen[Mapping[str, int]]:
     """The root cgroup's, v2 or v1; a container's own view does not have it."""
     gap: Unreadable | None = None
-    for path in _MISC_CAPACITY:
+    for path in (f"{folder}.{name}" for folder in _MISC):
         found = parsed(path, files.read(path, 1 << 14), _capacities)
         if found is not None and not isinstance(found, Unreadable):
             return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from nodeagent.facts import cpu, gpu, iommu, kernel, log, pci, platform, psp
+from nodeagent.facts import cpu, firmware, gpu, iommu, kernel, log, pci, platform, psp
 from nodeagent.model.facts import Facts
 from nodeagent.model.pci import Sighting
 from nodeagent.model.seen import Unreadable
@@ -19,12 +19,14 @@ def look(machine: Machine, *, remembered: Mapping[str, Sighting] | None = None) 
         functions = pci.nvidia_functions(files)
         lines = log.read(machine.probes)
         running = kernel.read(machine)
+        cpus = cpu.read(machine)
         return Facts(
             source=machine.source,
             boot_id=boot_id,
             platform=platform.read(files),
-            cpus=cpu.read(machine),
+            cpus=cpus,
             psp=psp.read(machine, running, lines),
+            firmware=firmware.read(files, cpus.identity),
             kernel=running,
             log=lines,
             iommu=iommu.read(files, () if isinstance(functions, Unreadable) else functions),

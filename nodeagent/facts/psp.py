@@ -65,7 +65,7 @@ def _snp(answer: Seen[bytes | PspFailure]) -> Seen[SnpStatus | PspFailure | NotA
         return answer
     if len(answer) != _SNP_LAYOUT.size:
         return _unlikely(answer)
-    major, minor, state, bits, build, _, guests, current, reported = _SNP_LAYOUT.unpack(answer)
+    major, minor, state, bits, build, flags, guests, current, reported = _SNP_LAYOUT.unpack(answer)
     return SnpStatus(
         api=(major, minor),
         build=build,
@@ -73,6 +73,11 @@ def _snp(answer: Seen[bytes | PspFailure]) -> Seen[SnpStatus | PspFailure | NotA
         # Bits, not the whole byte: the alias check's bit stands beside it.
         rmp_initialised=bool(bits & 1),
         alias_check=bool(bits & 2),
+        chip_id_masked=bool(flags & 1),
+        chip_key_masked=bool(flags & 1 << 1),
+        vlek_loaded=bool(flags & 1 << 2),
+        rapl_disabled=bool(flags & 1 << 4),
+        hiding_enabled=bool(flags & 1 << 6),
         guests=guests,
         current_tcb=current,
         reported_tcb=reported,

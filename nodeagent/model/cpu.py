@@ -33,7 +33,6 @@ class CpuIdentity(NamedTuple):
     model: int
     stepping: int
     name: str
-    microcode: str
     flags: frozenset[str]
     processors: int
 
@@ -156,6 +155,7 @@ class Cpus(NamedTuple):
     online: Seen[tuple[int, ...]]
     present: Seen[tuple[int, ...]]
     smt: Seen[str]
+    microcode: Seen[CpuValues]
 
     def msr(self, index: int) -> Seen[CpuValues]:
         return self.msrs[index]

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from nodeagent.model.cpu import Cpus
+from nodeagent.model.firmware import Firmware
 from nodeagent.model.host import Kernel, KernelLog, Psp
 from nodeagent.model.pci import Devices, Iommu
 from nodeagent.model.platform import Platform
@@ -26,6 +27,7 @@ class Facts(NamedTuple):
     platform: Platform
     cpus: Cpus
     psp: Psp
+    firmware: Firmware
     kernel: Kernel
     log: Seen[KernelLog]
     iommu: Iommu

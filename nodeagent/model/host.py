@@ -79,6 +79,8 @@ class Kernel(NamedTuple):
     loaded: Mapping[str, Seen[bool]]
     parameters: Mapping[str, Seen[str]]
     misc_capacity: Seen[Mapping[str, int]]
+    misc_current: Seen[Mapping[str, int]]
+    installed: Seen[tuple[str, ...]]
     max_pfn: Seen[int]
     efi: Seen[bool]
     lockdown: Seen[str]
@@ -131,13 +133,22 @@ class PlatformStatus(NamedTuple):
 
 
 class SnpStatus(NamedTuple):
-    """SNP_PLATFORM_STATUS (snp-host.md §4.2); TCB versions are raw, undecoded."""
+    """SNP_PLATFORM_STATUS (snp-host.md §4.2); TCB versions are raw, undecoded.
+
+    `chip_id_masked`: guests' reports do not name the chip. `chip_key_masked`: the chip's key
+    does not sign them.
+    """
 
     api: Version
     build: int
     state: int
     rmp_initialised: bool
     alias_check: bool
+    chip_id_masked: bool
+    chip_key_masked: bool
+    vlek_loaded: bool
+    rapl_disabled: bool
+    hiding_enabled: bool
     guests: int
     current_tcb: int
     reported_tcb: int

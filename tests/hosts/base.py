@@ -116,6 +116,7 @@ _ABSENT = (
     "/etc/containerd",
     "/etc/kubernetes",
     "/etc/nodeagent",
+    "/lib/firmware/updates",
     "/lib/modprobe.d",
     "/opt/kata",
     "/run/containerd",
@@ -268,6 +269,7 @@ def _put_disk(draft: Draft) -> None:
     draft.put("/etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:2331 disable_idle_d3=1")
     draft.put("/etc/os-release", 'ID=ubuntu\nVERSION_ID="25.10"\nPRETTY_NAME="Ubuntu 25.10"')
     draft.put("/boot/config", _CONFIG)
+    draft.put("/boot/vmlinuz", b"")
     draft.put("/lib/firmware/amd/amd_sev_fam19h_model1xh.sbin", b"made up: any bytes\n")
 
 

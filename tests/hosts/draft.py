@@ -229,10 +229,10 @@ def _put_kernel(draft: Draft) -> None:
     draft.put("/proc/version", banner)
     draft.put("/proc/sys/kernel/osrelease", release)
     draft.put("/proc/sys/kernel/random/boot_id", BOOT_ID)
-    for folder, name in (("/boot", f"config-{release}"), (f"/lib/modules/{release}", "config")):
-        config = draft.files.pop(f"{folder}/config", None)
-        if config is not None:
-            draft.put(f"{folder}/{name}", config)
+    for name in ("config", "vmlinuz"):
+        content = draft.files.pop(f"/boot/{name}", None)
+        if content is not None:
+            draft.put(f"/boot/{name}-{release}", content)
     # The first two records of a boot: with them the ring buffer has lost nothing.
     start = [Line(5, 0, banner), Line(6, 0, f"Command line: {cmdline}")]
     records = enumerate([*start, *draft.log])

@@ -1,13 +1,16 @@
 """What the PSP is asked, and when it is left alone (snp-host.md §0.3)."""
 
+from pathlib import Path
+
 import pytest
 
 from nodeagent.facts.psp import safe_to_ask
 from nodeagent.model.facts import Facts
-from nodeagent.model.host import KernelLog, LogEvent, NotAsked
+from nodeagent.model.host import KernelLog, LogEvent, NotAsked, SnpStatus
 from nodeagent.model.seen import Seen, Unreadable
 from tests.conftest import HOSTS
-from tests.unit.looks import facts_of
+from tests.hosts import base
+from tests.unit.looks import drafted, facts_of
 
 WHOLE = KernelLog((), whole=True, origin="test")
 TURNED = KernelLog((), whole=False, origin="test")
@@ -44,3 +47,25 @@ def test_a_log_that_turned_over_is_enough_only_where_kvm_asked_the_psp_itself() 
 @pytest.mark.parametrize("log", [None, Unreadable("/dev/kmsg", "EPERM")])
 def test_never_asked_without_a_log(log: Seen[KernelLog]) -> None:
     assert not _asked("genoa-ready", log)
+
+
+@pytest.mark.parametrize(
+    ("bit", "field"),
+    [
+        (0, "chip_id_masked"),
+        (1, "chip_key_masked"),
+        (2, "vlek_loaded"),
+        (4, "rapl_disabled"),
+        (6, "hiding_enabled"),
+    ],
+)
+def test_each_flag_of_the_snp_status_is_one_bit(bit: int, field: str, tmp_path: Path) -> None:
+    host = base.genoa_ready()
+    flags = (1 << bit).to_bytes(4, "little").hex()
+    host.sev["snp_platform_status"] = {"hex": base.SNP_STATUS[:16] + flags + base.SNP_STATUS[24:]}
+
+    status = facts_of(drafted(host, tmp_path)).psp.snp
+
+    assert isinstance(status, SnpStatus)
+    told = {name: value for name, value in status._asdict().items() if value is True}
+    assert set(told) == {"rmp_initialised", "alias_check", field}
