@@ -17,6 +17,7 @@ UPSTREAM = 5
 DOWNSTREAM = 6
 
 PM_CAP = 0x60  # a GPU's power management capability; the state is in the word 4 bytes on
+ATS = 0x2D0
 SECURITY_FAULT = 0x2B4  # VSEC at 0x2A4, + 0x10: gpu-cc.md §5.5
 
 
@@ -41,6 +42,20 @@ class Device:
     driver: str | None = None
     group: int | None = None
 
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Speeds are the register's codes: 4 is 16 GT/s, 5 is 32."""
+
+    width: int
+    speed: int
+    max_width: int
+    max_speed: int
+
+
+GEN5_X16 = Link(16, 5, 16, 5)
+NVSWITCH_LINK = Link(2, 4, 2, 4)  # made up: narrower than its port
+_SPEEDS = {1: "2.5", 2: "5.0", 3: "8.0", 4: "16.0", 5: "32.0", 6: "64.0"}
 
 GPU_BARS = (
     Bar(0, 0x28042000000, 16 * MIB),
@@ -77,6 +92,9 @@ def detail(draft: Draft, dev: Device) -> None:
     draft.put(f"{path}/resource", resource(dev.bars))
     draft.put(f"{path}/numa_node", str(numa_node(draft, dev.bdf)))
     draft.put(f"{path}/power_state", "D0")
+    for bar in dev.bars:
+        for bdf in bridges_above(dev.parent):
+            widen(draft, bdf, bar)
 
 
 def numa_node(draft: Draft, bdf: str) -> int:
@@ -153,14 +171,35 @@ def header(dev: Device, *, command: int = 0x0006, size: int = 64) -> bytearray:
 
 
 def gpu_config(dev: Device) -> bytes:
-    """An endpoint with FLR, AER, and the vendor capability that holds the fault register."""
+    """An endpoint with FLR, AER, the vendor capability that holds the fault register, and ATS."""
     config = header(dev, command=0x0002, size=4096)
     config[0x34] = PM_CAP
     struct.pack_into("<BBHH", config, PM_CAP, 0x01, 0x78, 0x0003, 0x0008)
     struct.pack_into("<BBHI", config, 0x78, 0x10, 0x00, 0x0002, 0x10008FE1)
+    put_link(config, 0x78, NVSWITCH_LINK if dev.kind == 0x068000 else GEN5_X16)
     struct.pack_into("<I", config, 0x100, 0x0001 | 2 << 16 | 0x2A4 << 20)
     struct.pack_into("<II", config, 0x2A4, 0x000B | 1 << 16, 0x0001 | 1 << 16 | 0x24 << 20)
+    struct.pack_into("<H", config, 0x2A6, 1 | ATS << 4)
+    struct.pack_into("<IHH", config, ATS, 0x000F | 1 << 16, 0x0060, 0x0000)
     return bytes(config)
+
+
+def put_link(config: bytearray, cap: int, link: Link) -> None:
+    """What this end can do, and what was agreed on."""
+    struct.pack_into("<I", config, cap + 0x0C, link.max_speed | link.max_width << 4)
+    struct.pack_into("<H", config, cap + 0x12, link.speed | link.width << 4)
+
+
+def train(draft: Draft, bdf: str, link: Link) -> None:
+    """Another link, in configuration space and in the kernel's attributes."""
+    path = home(draft, bdf)
+    config = bytearray(draft.files[f"{path}/config"])
+    put_link(config, 0x58 if config[0x0E] & 0x7F else 0x78, link)
+    draft.put(f"{path}/config", bytes(config))
+    draft.put(f"{path}/current_link_width", str(link.width))
+    draft.put(f"{path}/max_link_width", str(link.max_width))
+    draft.put(f"{path}/current_link_speed", f"{_SPEEDS[link.speed]} GT/s PCIe")
+    draft.put(f"{path}/max_link_speed", f"{_SPEEDS[link.max_speed]} GT/s PCIe")
 
 
 def port_config(dev: Device, *, bus: int, last: int, kind: int) -> bytes:
@@ -171,9 +210,43 @@ def port_config(dev: Device, *, bus: int, last: int, kind: int) -> bytes:
     config[0x2C:0x30] = bytes(4)  # of a bridge these bytes are the upper window limit
     config[0x34] = 0x58
     struct.pack_into("<BBHI", config, 0x58, 0x10, 0x00, 0x0002 | kind << 4, 0x00008022)
+    put_link(config, 0x58, GEN5_X16)
+    close_windows(config)
     if kind != UPSTREAM:
         struct.pack_into("<IHH", config, 0x100, 0x000D | 1 << 16, 0x005F, 0x001D)
     return bytes(config)
+
+
+def close_windows(config: bytearray) -> None:
+    """As the kernel closes what nothing needs: they end before they start."""
+    struct.pack_into("<HHHHII", config, 0x20, 0xFFF0, 0x0000, 0xFFF1, 0x0001, 0, 0)
+
+
+def window(config: bytes) -> tuple[int, int]:
+    """The first and the last address of the prefetchable window."""
+    low, high, upper, top = struct.unpack_from("<HHII", config, 0x24)
+    return (low & 0xFFF0) << 16 | upper << 32, (high & 0xFFF0) << 16 | top << 32 | 0xFFFFF
+
+
+def set_window(draft: Draft, bdf: str, start: int, end: int) -> None:
+    words = (start >> 16 & 0xFFF0 | 1, end >> 16 & 0xFFF0 | 1, start >> 32, end >> 32)
+    poke(draft, bdf, 0x24, struct.pack("<HHII", *words))
+
+
+def widen(draft: Draft, bdf: str, bar: Bar) -> None:
+    """Let a bridge through to a BAR below it, by the window of its kind."""
+    first, last = bar.start & ~0xFFFFF, (bar.start + bar.size - 1) | 0xFFFFF
+    config = draft.files[f"{home(draft, bdf)}/config"]
+    if bar.flags & 0x2000:
+        start, end = window(config)
+        start, end = (first, last) if start > end else (min(start, first), max(end, last))
+        set_window(draft, bdf, start, end)
+    else:
+        poke(draft, bdf, 0x20, struct.pack("<HH", first >> 16 & 0xFFF0, last >> 16 & 0xFFF0))
+
+
+def bridges_above(parent: str) -> list[str]:
+    return [step for step in parent.split("/") if not step.startswith("pci")]
 
 
 def plug_port(draft: Draft, bdf: str, *, bus: int, group: int, last: int | None = None) -> str:
@@ -202,6 +275,8 @@ def plug_switch(draft: Draft, root: str, *, bus: int, group: int, below: int) ->
 
 def _plug_bridge(draft: Draft, dev: Device, *, bus: int, last: int, kind: int) -> str:
     plug(draft, dev, config=port_config(dev, bus=bus, last=last, kind=kind))
+    draft.put(f"{home(draft, dev.bdf)}/power_state", "D0")
+    train(draft, dev.bdf, GEN5_X16)
     return f"{dev.parent}/{dev.bdf}"
 
 
@@ -228,6 +303,7 @@ def plug_passed(draft: Draft, dev: Device, *, vfio: int) -> None:
     """A GPU or an NVSwitch with all its attributes, under vfio-pci and with its nodes."""
     plug(draft, dev, config=gpu_config(dev))
     detail(draft, dev)
+    train(draft, dev.bdf, NVSWITCH_LINK if dev.kind == 0x068000 else GEN5_X16)
     path = home(draft, dev.bdf)
     draft.put(f"{path}/modalias", modalias(dev))
     draft.put(f"{path}/driver_override", "(null)")
