@@ -9,6 +9,8 @@ from nodeagent.model.seen import Seen
 
 Row: TypeAlias = dict[str, Any]
 
+NO_ENTRY = "No such entry: update the BIOS."
+
 _REFERENCE = "reference"
 _LOW = "low"
 
@@ -73,13 +75,13 @@ def settings() -> tuple[str, ...]:
     return tuple(_data()["settings"])
 
 
-def board_of(dmi: Dmi) -> Board | None:
+def board_of(dmi: Dmi | None) -> Board | None:
     """The first row that fits; None for an unknown or unreadable board."""
     row = _row_of(dmi)
     return _board(row) if row else None
 
 
-def menu_for(setting: str, dmi: Dmi) -> Menu | None:
+def menu_for(setting: str, dmi: Dmi | None) -> Menu | None:
     """None where these boards are not known to have, or to need, such an entry."""
     return _menu(setting, _row_of(dmi))
 
@@ -95,7 +97,7 @@ def menus(setting: str) -> tuple[tuple[str, Menu], ...]:
     return tuple(found)
 
 
-def fill(text: str, dmi: Dmi) -> Filled:
+def fill(text: str, dmi: Dmi | None) -> Filled:
     """Each `{setting}`, or `{setting, setting}`, as this board calls it, and marked."""
     row = _row_of(dmi)
     asked: list[Menu] = []
@@ -107,9 +109,8 @@ def fill(text: str, dmi: Dmi) -> Filled:
         asked += found
     hidden = [menu for menu in asked if menu.exposed is False and not _is_newer(dmi, menu.bios)]
     if hidden:
-        entries = _join([menu.entry for menu in hidden])
-        up_to = f"up to {hidden[0].bios} it does not show {entries}"
-        words = f"update the BIOS first: {up_to}; then {words}"
+        this = "this" if hidden == asked else _join([menu.entry for menu in hidden])
+        words = f"update the BIOS first, up to {hidden[0].bios} it does not show {this}: {words}"
     return Filled(words, tuple(_notes(asked, hidden, row)))
 
 
@@ -154,11 +155,11 @@ def _notes(asked: list[Menu], hidden: list[Menu], row: Row | None) -> Iterator[s
         if menu.exposed is False and menu not in hidden:
             yield f"BIOS {menu.bios} of this board did not show it; a newer one may."
         elif menu.exposed is None:
-            yield f"Some {board.name} firmware has no such entry: update it."
+            yield NO_ENTRY
             break
     if board.documents and any(not menu.own or menu.confidence == _LOW for menu in asked):
         documents = ", ".join(str(each) for each in board.documents)
-        yield f"{board.vendor}'s own names: see {documents}."
+        yield f"{board.vendor}'s names: {documents}."
 
 
 def _data() -> Row:
@@ -166,7 +167,9 @@ def _data() -> Row:
     return found
 
 
-def _row_of(dmi: Dmi) -> Row | None:
+def _row_of(dmi: Dmi | None) -> Row | None:
+    if dmi is None:
+        return None
     return next(
         (row for row in _data()["boards"] if any(_fits(m, dmi) for m in row["match"])), None
     )
@@ -207,9 +210,11 @@ def _menu(setting: str, row: Row | None) -> Menu | None:
     if named is own and row:
         confidence = own["confidence"]
         mark = row["board"] + (", likely" if confidence == _LOW else "")
+    # Where the vendor has other menus, AMD's would only lead astray.
+    path = tuple(named["path"]) if named is own or row is None else ()
     return Menu(
         setting,
-        tuple(named["path"]),
+        path,
         named["entry"],
         named.get("value", about["want"]),
         mark,
@@ -252,9 +257,10 @@ def _plain(setting: str, about: Row, own: Row) -> Menu:
     )
 
 
-def _is_newer(dmi: Dmi, version: str) -> bool:
+def _is_newer(dmi: Dmi | None, version: str) -> bool:
     """Only where both are numbers: an unknown BIOS is taken to be as old as the one seen."""
-    found = _numbers(dmi.bios_version) if isinstance(dmi.bios_version, str) else None
+    bios = dmi.bios_version if dmi else None
+    found = _numbers(bios) if isinstance(bios, str) else None
     return found is not None and found > (_numbers(version) or ())
 
 

@@ -1,6 +1,6 @@
 """What to do about each code, as data: who, what, and what must happen before it counts.
 
-Menu names are AMD's reference names; a board's vendor may call them otherwise.
+No menu's name stands here: `{smee}` is what the found board calls that setting (boards.json).
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,17 @@ from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, Remedy
 from nodeagent.model.host import KVM_ENABLES_SNP
+from nodeagent.model.platform import Dmi
 from nodeagent.model.words import Restart, Who
 
 _NO_OPTION = "No kernel option can replace this."
-_CBS_CPU = "AMD CBS > CPU Common Options"
-_CBS_NBIO = "AMD CBS > NBIO Common Options"
+_NO_ENTRY = f"No such entry: update the BIOS. {_NO_OPTION}"
+_WORDS = "the kernel command line (/etc/default/grub, then update-grub)"
+_RELOAD = "with no guest running: modprobe -r kvm_amd && modprobe kvm_amd"
+_MODPROBE = "/etc/modprobe.d/vfio.conf"
+NOTE_WIDTH = 75
+"""Columns that a note has in the report."""
+
 _POWER = Restart.POWER_CYCLE
 _BOOT = Restart.REBOOT
 
@@ -33,38 +39,34 @@ REMEDIES: Mapping[Code, Remedy] = {
         _POWER,
         "Registers that BIOS and microcode must set alike differ between CPUs.",
     ),
-    Code.BIOS_SMEE_OFF: Remedy(
-        Who.BIOS, f"{_CBS_CPU} > SMEE: Enabled (not Auto)", _BOOT, _NO_OPTION
-    ),
+    Code.BIOS_SMEE_OFF: Remedy(Who.BIOS, "{smee}", _BOOT, _NO_OPTION),
     Code.BIOS_SMM_UNLOCKED: Remedy(
         Who.BIOS, "update the BIOS: it must lock SMM (HWCR[0])", _BOOT, _NO_OPTION
     ),
     Code.BIOS_SNP_INCOMPLETE: Remedy(
         Who.BIOS,
-        f"{_CBS_NBIO} > IOMMU and SEV-SNP Support: Enabled; "
-        "CPU Common Options > SNP Memory (RMP Table) Coverage: Enabled",
+        "{iommu, snp_support, rmp_coverage}",
         _BOOT,
         f"The PSP refused the platform. {_NO_OPTION}",
     ),
     Code.BIOS_SNP_HIDDEN: Remedy(
         Who.BIOS,
-        f"{_CBS_NBIO} > SEV-SNP Support: Enabled (elsewhere: Secure Nested Paging)",
+        "{snp_support}",
         _BOOT,
-        _NO_OPTION,
+        _NO_ENTRY,
     ),
     Code.BIOS_RMP_NOT_RESERVED: Remedy(
         Who.BIOS,
-        f"{_CBS_CPU} > SNP Memory (RMP Table) Coverage: Enabled",
+        "{rmp_coverage}",
         _BOOT,
-        f"If the menu has no such entry, update the BIOS. {_NO_OPTION}",
+        _NO_ENTRY,
     ),
     Code.BIOS_RMP_INVALID: Remedy(
         Who.BIOS, "update the BIOS: its RMP registers make no sense", _BOOT, _NO_OPTION
     ),
     Code.BIOS_RMP_TOO_SMALL: Remedy(
         Who.BIOS,
-        f"{_CBS_CPU} > SNP Memory (RMP Table) Coverage: all of memory; "
-        "enter setup and save again after adding DIMMs",
+        "{rmp_coverage}; if it is, memory was added: enter setup and save it again",
         _BOOT,
         _NO_OPTION,
     ),
@@ -73,41 +75,47 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.BIOS_IOMMU_SNP_OFF: Remedy(
         Who.BIOS,
-        f"{_CBS_NBIO} > SEV-SNP Support: Enabled; if it is, update the BIOS",
+        "{snp_support}; if it is, update the BIOS",
         _BOOT,
         _NO_OPTION,
     ),
-    Code.BIOS_IOMMU_OFF: Remedy(Who.BIOS, f"{_CBS_NBIO} > IOMMU: Enabled", _BOOT, _NO_OPTION),
+    Code.BIOS_IOMMU_OFF: Remedy(Who.BIOS, "{iommu}", _BOOT, _NO_OPTION),
     Code.BIOS_NO_ES_ASIDS: Remedy(
         Who.BIOS,
-        f"{_CBS_CPU} > SEV-ES ASID Space Limit Control: Manual, and Limit above 1 "
-        "(as many as there should be SNP guests, plus one)",
+        "{es_asid_control, es_asid_limit}",
         _BOOT,
         _NO_OPTION,
     ),
-    Code.BIOS_SVM_OFF: Remedy(Who.BIOS, f"{_CBS_CPU} > SVM Mode: Enabled", _BOOT, _NO_OPTION),
+    Code.BIOS_SVM_OFF: Remedy(Who.BIOS, "{svm}", _BOOT, _NO_OPTION),
     Code.IOMMU_PASSTHROUGH_OR_OFF: Remedy(
         Who.KERNEL,
-        "look for iommu=pt, iommu.passthrough=1, iommu=off or amd_iommu=off on the kernel "
-        f"command line and remove it; if none is there, in the BIOS: {_CBS_NBIO} > IOMMU: Enabled",
+        "remove iommu=pt, iommu.passthrough=1, iommu=off or amd_iommu=off, whichever is there, "
+        f"from {_WORDS}; if none is, in the BIOS: {{iommu}}",
         _BOOT,
     ),
     Code.IOMMU_OPTION: Remedy(
         Who.KERNEL,
-        "remove that option from the kernel command line",
+        f"remove that option from {_WORDS}",
         _BOOT,
         "Guides that ask for iommu=pt predate SNP: the kernel refuses SNP with it.",
     ),
     Code.IOMMU_KERNEL_DEFAULT: Remedy(
-        Who.KERNEL, "add iommu=nopt to the kernel command line, or use another kernel", _BOOT
+        Who.KERNEL,
+        f"add iommu=nopt to {_WORDS}",
+        _BOOT,
+        "This kernel was built to pass the IOMMU by; another one need not be.",
     ),
-    Code.IOMMU_V2_PGTABLE: Remedy(
-        Who.KERNEL, "remove amd_iommu=pgtbl_v2 from the kernel command line", _BOOT
-    ),
+    Code.IOMMU_V2_PGTABLE: Remedy(Who.KERNEL, f"remove amd_iommu=pgtbl_v2 from {_WORDS}", _BOOT),
     Code.RMP_INIT_FAILED: Remedy(
-        Who.KERNEL, "read the kernel log around that line: dmesg | grep -i snp"
+        Who.KERNEL,
+        "read what the kernel said before it: dmesg | grep -iE 'snp|rmp'; "
+        "if it gives no reason, update kernel and BIOS",
     ),
-    Code.KVM_AMD_NOT_LOADED: Remedy(Who.HOST, "modprobe kvm_amd, and load it at boot"),
+    Code.KVM_AMD_NOT_LOADED: Remedy(
+        Who.HOST,
+        "modprobe kvm_amd (dmesg says why, if it fails); "
+        "for the next boot: echo kvm_amd > /etc/modules-load.d/kvm_amd.conf",
+    ),
     Code.KERNEL_NO_SNP_HOST: Remedy(
         Who.KERNEL,
         "boot a kernel that hosts SNP guests: 6.11 or newer (6.17 for GPUs), or a vendor's "
@@ -115,19 +123,21 @@ REMEDIES: Mapping[Code, Remedy] = {
         _BOOT,
     ),
     Code.KVM_PARAM_DISABLED: Remedy(
-        Who.HOST, "remove that option, then reload kvm_amd with no guest running", Restart.RELOAD
+        Who.HOST,
+        f"remove that option, then {_RELOAD} (one on the kernel command line needs a reboot)",
+        Restart.RELOAD,
     ),
     Code.KVM_DEVICE_MISSING: Remedy(
-        Who.HOST, "reload kvm_amd with no guest running: udev makes /dev/kvm", Restart.RELOAD
+        Who.HOST, f"{_RELOAD}; udev makes /dev/kvm then", Restart.RELOAD
     ),
     Code.KERNEL_SNP_NOT_ENABLED: Remedy(
         Who.KERNEL,
-        "boot a kernel with SNP host support (CONFIG_KVM_AMD_SEV=y); look for SNP in its log",
+        "boot a kernel with CONFIG_KVM_AMD_SEV=y; if this one has it, read dmesg | grep -i snp",
         _BOOT,
     ),
     Code.KVM_SNP_DISABLED_AFTER_INIT: Remedy(
         Who.KERNEL,
-        "reload kvm_amd with no guest running; with kvm_amd built in, use a newer kernel",
+        f"{_RELOAD}; if that fails because it is built in, use a newer kernel",
         Restart.RELOAD,
     ),
     Code.PSP_DEAD: Remedy(
@@ -137,7 +147,7 @@ REMEDIES: Mapping[Code, Remedy] = {
         "The security processor stopped answering.",
     ),
     Code.SEV_ES_UNAVAILABLE: Remedy(
-        Who.KERNEL, "reboot: the driver found no memory in one piece when it loaded", _BOOT
+        Who.KERNEL, "reboot: the PSP's driver found too little memory in one piece", _BOOT
     ),
     Code.SNP_LOG_TROUBLE: Remedy(
         Who.HOST, "move the guests away and reboot; if it comes back, update BIOS and kernel", _BOOT
@@ -166,51 +176,66 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.SNP_OFF_FIRMWARE_SIDE: Remedy(
         Who.BIOS,
-        "look again as root; likely the BIOS: SMEE, SNP Memory Coverage or SEV-SNP Support is off",
+        "look again as root (sudo nodeagent check); likely one of these is not set in the BIOS: "
+        "{smee, rmp_coverage, snp_support}",
         _BOOT,
     ),
     Code.SNP_OFF_KERNEL_SIDE: Remedy(
         Who.KERNEL,
-        "look again as root; likely the IOMMU, RMP coverage, ASIDs, firmware or an option",
+        "look again as root (sudo nodeagent check); likely it is the IOMMU, RMP coverage, ASIDs, "
+        "firmware or a module's option",
         _BOOT,
     ),
     Code.SNP_UNPROVEN: Remedy(
         Who.HOST,
-        "look again as root: kernels before 6.16 say Y even where the PSP refused SNP",
+        "look again as root (sudo nodeagent check): before 6.16 KVM says Y even where the PSP "
+        "refused SNP",
     ),
     Code.CPUS_OFFLINE: Remedy(
         Who.KERNEL,
-        "bring every CPU online: remove nosmt, maxcpus= and nr_cpus= from the command line",
+        f"bring every CPU online: remove nosmt, maxcpus= and nr_cpus= from {_WORDS}",
         _BOOT,
     ),
-    Code.LEGACY_BOOT: Remedy(Who.BIOS, "boot in UEFI mode, not legacy", _BOOT, _NO_OPTION),
+    Code.LEGACY_BOOT: Remedy(
+        Who.BIOS,
+        "set {uefi}, not legacy; the installed system needs an EFI boot loader for that",
+        _BOOT,
+        _NO_OPTION,
+    ),
     Code.NO_GPU: Remedy(
         Who.HARDWARE, "use a node with an NVIDIA GPU, or choose --profile snp for one without"
     ),
     Code.IOMMU_GROUP_MISSING: Remedy(
-        Who.BIOS, f"{_CBS_NBIO} > IOMMU: Enabled; no iommu=off on the command line", _BOOT
+        Who.BIOS, "{iommu}; no iommu=off on the kernel command line", _BOOT
     ),
     Code.IOMMU_GROUP_SHARED: Remedy(
         Who.BIOS,
-        "ACS Enabled (NBIO or PCIe options); else move the card to another slot",
+        "{acs}; if it is, move the card to another slot",
         _BOOT,
     ),
     Code.GPU_NOT_VFIO: Remedy(
         Who.HOST,
-        "bind the GPU to vfio-pci: `options vfio-pci ids=10de:<device>` in modprobe.d, and keep "
-        "nvidia and nouveau off it",
+        f"bind it to vfio-pci: in {_MODPROBE} put `options vfio-pci ids=10de:<device>` (lspci -nn "
+        "shows it), `blacklist nvidia` and `blacklist nouveau`, then update-initramfs -u",
         _BOOT,
     ),
     Code.HOST_DRIVER_LOADED: Remedy(
-        Who.HOST, "blacklist nvidia and nouveau on this host: they take GPUs back", _BOOT
+        Who.HOST,
+        f"put `blacklist nvidia` and `blacklist nouveau` in {_MODPROBE}, then update-initramfs -u: "
+        "these drivers take GPUs back",
+        _BOOT,
     ),
     Code.BAR_UNASSIGNED: Remedy(
-        Who.BIOS, "Above 4G Decoding: Enabled, and a larger MMIO window", _BOOT, _NO_OPTION
+        Who.BIOS, "{above_4g}, and a larger MMIO window", _BOOT, _NO_OPTION
     ),
-    Code.VFIO_MISSING: Remedy(Who.HOST, "modprobe vfio-pci, and load it at boot"),
+    Code.VFIO_MISSING: Remedy(
+        Who.HOST,
+        "modprobe vfio-pci; for the next boot: echo vfio-pci > /etc/modules-load.d/vfio.conf",
+    ),
     Code.GPU_MODE_OFF: Remedy(
         Who.GPU,
-        "switch the GPUs to mode on with no VM using them, by k8s-cc-manager or gpu-admin-tools",
+        "with no VM using them switch the GPUs to mode on, by k8s-cc-manager or gpu-admin-tools "
+        "(--set-cc-mode=on --reset-after-cc-mode-switch)",
     ),
     Code.GPU_MODE_MIXED: Remedy(Who.GPU, "switch all GPUs to the same confidential mode"),
     Code.GPU_MODE_DEVTOOLS: Remedy(
@@ -238,7 +263,7 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.GPU_ASLEEP: Remedy(
         Who.HOST,
-        "keep it awake: `options vfio-pci disable_idle_d3=1` in modprobe.d; nothing wakes it yet",
+        f"keep it awake: `options vfio-pci disable_idle_d3=1` in {_MODPROBE}; nothing wakes it yet",
         _BOOT,
     ),
     Code.GPU_IN_USE: Remedy(
@@ -254,9 +279,7 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.GPU_SECURITY_FAULT: Remedy(
         Who.GPU, "power cycle the node: only a cold reset clears a security fault", _POWER
     ),
-    Code.OPTION_HAZARD: Remedy(
-        Who.KERNEL, "remove that option from the kernel command line", _BOOT
-    ),
+    Code.OPTION_HAZARD: Remedy(Who.KERNEL, f"remove that option from {_WORDS}", _BOOT),
     Code.OPTION_IGNORED: Remedy(
         Who.KERNEL, "remove that option: it does nothing here, whatever a guide says"
     ),
@@ -271,10 +294,10 @@ REMEDIES: Mapping[Code, Remedy] = {
         _BOOT,
     ),
     Code.ASIDS_EXHAUSTED: Remedy(
-        Who.HOST, "stop an SEV-ES or SNP guest, or raise the SEV-ES ASID limit in the BIOS"
+        Who.HOST, "stop an SEV-ES or SNP guest; for more of them, in the BIOS: {es_asid_limit}"
     ),
     Code.ASIDS_LOW: Remedy(
-        Who.HOST, "plan fewer SNP guests here, or raise the SEV-ES ASID limit in the BIOS"
+        Who.HOST, "plan fewer SNP guests here; for more of them, in the BIOS: {es_asid_limit}"
     ),
     Code.REBOOT_PENDING: Remedy(
         Who.HOST, "reboot when the node is free: what is installed does not run yet", _BOOT
@@ -328,15 +351,17 @@ REMEDIES: Mapping[Code, Remedy] = {
         Who.GPU, "update the GPU's firmware with its vendor's tool", _POWER
     ),
     Code.BAR_WINDOW_TOO_SMALL: Remedy(
-        Who.BIOS, "Above 4G Decoding: Enabled, and a larger MMIO window", _BOOT, _NO_OPTION
+        Who.BIOS, "{above_4g}, and a larger MMIO window", _BOOT, _NO_OPTION
     ),
-    Code.ACS_MISSING: Remedy(Who.BIOS, "ACS Enabled (NBIO or PCIe options)", _BOOT),
+    Code.ACS_MISSING: Remedy(Who.BIOS, "{acs}", _BOOT),
     Code.IOMMUFD_MISSING: Remedy(
-        Who.HOST, "modprobe iommufd, and load it at boot: Kata opens GPUs through it"
+        Who.HOST,
+        "modprobe iommufd, through which Kata opens GPUs; for the next boot: "
+        "echo iommufd > /etc/modules-load.d/iommufd.conf",
     ),
     Code.D3COLD_HAZARD: Remedy(
         Who.HOST,
-        "`options vfio-pci disable_idle_d3=1` in modprobe.d: GPUs may not wake again from D3cold",
+        f"put `options vfio-pci disable_idle_d3=1` in {_MODPROBE}: a GPU may not wake from D3cold",
         _BOOT,
     ),
     Code.LINK_DEGRADED: Remedy(
@@ -350,12 +375,14 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.GPU_VIRTUAL: Remedy(Who.HARDWARE, "use the physical GPU: this one is a virtual function"),
     Code.KUBELET_NOT_PREPARED: Remedy(
         Who.HOST,
-        "change the kubelet's configuration as named, then restart it with the node drained",
+        "in the kubelet's configuration set what is named here, then drain the node and restart "
+        "the kubelet",
     ),
     Code.KUBELET_TOO_OLD: Remedy(Who.CLUSTER, "upgrade the kubelet to 1.32 or newer"),
     Code.RUNTIME_NOT_PREPARED: Remedy(
         Who.HOST,
-        "add the Kata handler to containerd's configuration (kata-deploy does), then restart it",
+        "add the Kata handler to containerd's configuration (kata-deploy does), then restart "
+        "containerd",
     ),
     Code.KATA_MISSING: Remedy(
         Who.CLUSTER, "install Kata Containers on this node, with the NVIDIA GPU SNP shim"
@@ -372,9 +399,16 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.CDI_STALE: Remedy(
         Who.CLUSTER, "restart the sandbox device plugin: its CDI spec names VFIO nodes of the past"
     ),
-    Code.LIMITS_TOO_LOW: Remedy(Who.HOST, "raise the limit as named"),
+    Code.LIMITS_TOO_LOW: Remedy(
+        Who.HOST,
+        "raise the limit that is named here, for good: fs.inotify in /etc/sysctl.d, memlock as "
+        "LimitMEMLOCK= of containerd's unit",
+    ),
     Code.LOCKDOWN: Remedy(
-        Who.KERNEL, "kernel lockdown hides GPU registers: turn Secure Boot's lockdown off", _BOOT
+        Who.KERNEL,
+        "turn Secure Boot off, or remove lockdown= from the kernel command line: kernel lockdown "
+        "hides the GPU's registers",
+        _BOOT,
     ),
     Code.NO_ACCESS: Remedy(
         Who.HOST,
@@ -392,9 +426,7 @@ CAUSES: Mapping[tuple[Code, Code], Remedy] = {
 }
 
 _FROM_7_1: Mapping[Code, Remedy] = {
-    Code.SNP_STATE_LOST: Remedy(
-        Who.HOST, "reload kvm_amd with no guest running: it initialises SNP", Restart.RELOAD
-    ),
+    Code.SNP_STATE_LOST: Remedy(Who.HOST, f"{_RELOAD}; that initialises SNP again", Restart.RELOAD),
 }
 
 
@@ -402,18 +434,40 @@ def remedy_for(outcome: Outcome, facts: Facts) -> Remedy | None:
     """By cause where one is known, by kernel where the cure changed, else by code."""
     if outcome.code is None:
         return None
+    remedy = REMEDIES[outcome.code]
     if outcome.cause and (outcome.code, outcome.cause) in CAUSES:
-        return CAUSES[outcome.code, outcome.cause]
-    if (facts.kernel.version or (0, 0)) >= KVM_ENABLES_SNP and outcome.code in _FROM_7_1:
-        return _FROM_7_1[outcome.code]
-    return REMEDIES[outcome.code]
+        remedy = CAUSES[outcome.code, outcome.cause]
+    elif (facts.kernel.version or (0, 0)) >= KVM_ENABLES_SNP and outcome.code in _FROM_7_1:
+        remedy = _FROM_7_1[outcome.code]
+    return named(remedy, facts.platform.dmi)
 
 
-def ways(code: Code) -> Iterator[tuple[str, Remedy]]:
+def ways(code: Code, dmi: Dmi | None = None) -> Iterator[tuple[str, Remedy]]:
     """Every remedy a code can have, each with when it is the one; the usual one first."""
-    yield "", REMEDIES[code]
+    yield "", named(REMEDIES[code], dmi)
     for (of, cause), remedy in CAUSES.items():
         if of is code:
-            yield f"where the cause is {cause}", remedy
+            yield f"where the cause is {cause}", named(remedy, dmi)
     if code in _FROM_7_1:
-        yield "from kernel {}.{} on".format(*KVM_ENABLES_SNP), _FROM_7_1[code]
+        yield "from kernel {}.{} on".format(*KVM_ENABLES_SNP), named(_FROM_7_1[code], dmi)
+
+
+def named(remedy: Remedy, dmi: Dmi | None) -> Remedy:
+    """With every setting as this board calls it; None stands for no board in particular."""
+    if "{" not in remedy.do:
+        return remedy
+    from nodeagent import boards  # noqa: PLC0415 - a host without such a fault need not read them
+
+    filled = boards.fill(remedy.do, dmi)
+    return remedy._replace(do=filled.text, note=_one_line((*filled.notes, remedy.note)))
+
+
+def _one_line(notes: tuple[str, ...]) -> str:
+    """As many sentences, the gravest first, as stand on one line under a step."""
+    line = ""
+    whole = ". ".join(note.rstrip(".") for note in notes if note)
+    for sentence in dict.fromkeys(whole.split(". ")):
+        longer = f"{line} {sentence}.".lstrip()
+        if sentence and (not line or len(longer) <= NOTE_WIDTH):
+            line = longer
+    return line
