@@ -16,6 +16,12 @@ TOPICS = (
     "bios",
     "kernel",
     "psp",
+    "hazards",
+    "firmware",
+    "passthrough",
+    "gpu",
+    "runtime",
+    "looking",
 )
 """The files in nodeagent/data/pages, in reading order."""
 
