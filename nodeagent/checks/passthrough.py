@@ -6,12 +6,13 @@ from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, replace_device, unknown, warn
 from nodeagent.model.pci import Gpu, IommuGroup, PciFunction
-from nodeagent.model.seen import Unreadable
+from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.text import printable
 from nodeagent.model.words import CcMode, Level
 
 _GROUPS = "/sys/kernel/iommu_groups"
 _BRIDGE = 0x0604
+_HARMLESS_DRIVERS = frozenset({"pci-stub", "pcieport"})
 _IS_64_BIT = 0x100000  # IORESOURCE_MEM_64
 
 
@@ -91,8 +92,34 @@ def _names(bdfs: list[str]) -> str:
 
 
 def drivers(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
-    """vfio-pci or one of its variants."""
-    return tuple(replace_device(_driver(each.pci), each.bdf) for each in targets(facts, want))
+    """vfio-pci or one of its variants, and no host driver on what shares card and group."""
+    return tuple(
+        replace_device(_sibling(facts, each.pci) or _driver(each.pci), each.bdf)
+        for each in targets(facts, want)
+    )
+
+
+def _sibling(facts: Facts, gpu: PciFunction) -> Outcome | None:
+    """VFIO opens a group only if no host driver has any of it (drivers/vfio/group.c)."""
+    if isinstance(facts.devices, Unreadable) or not _is_vfio(gpu.driver):
+        return None
+    slot = gpu.bdf.rpartition(".")[0]
+    for each in facts.devices.functions:
+        other = each.bdf != gpu.bdf and each.bdf.rpartition(".")[0] == slot
+        if not other or each.driver is None or _is_vfio(each.driver):
+            continue
+        where = f"/sys/bus/pci/devices/{each.bdf}"
+        for gap in (each.driver, each.group, gpu.group):
+            if isinstance(gap, Unreadable):
+                return unknown(Code.NO_ACCESS, f"{each.bdf}: {printable(str(gap))}", where=where)
+        if each.group == gpu.group:
+            seen = f"{each.bdf} of the same card is bound to {printable(str(each.driver), 40)}"
+            return bad(Code.GPU_NOT_VFIO, seen, where=where)
+    return None
+
+
+def _is_vfio(driver: Seen[str]) -> bool:
+    return isinstance(driver, str) and ("vfio" in driver or driver in _HARMLESS_DRIVERS)
 
 
 def _driver(function: PciFunction) -> Outcome:

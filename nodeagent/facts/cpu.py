@@ -1,5 +1,7 @@
 """Reads the processors: /proc/cpuinfo, CPUID, MSRs of every online CPU."""
 
+from collections.abc import Mapping
+
 from nodeagent.facts.parse import cpu_list, number, parsed
 from nodeagent.model.cpu import MSRS, CpuIdentity, Cpus, CpuValues, SevLeaf
 from nodeagent.model.seen import Seen, Unreadable
@@ -36,6 +38,9 @@ def identity_of(text: str) -> CpuIdentity:
     for line in first.split("\n"):
         name, _, value = line.partition(":")
         fields.setdefault(name.strip(), value.strip())
+    processors = text.count("\nprocessor") + text.startswith("processor")
+    if "CPU implementer" in fields:
+        return _arm(fields, processors)
     try:
         return CpuIdentity(
             vendor=fields["vendor_id"],
@@ -44,7 +49,7 @@ def identity_of(text: str) -> CpuIdentity:
             stepping=number(fields.get("stepping", "0")),
             name=fields.get("model name", ""),
             flags=frozenset(fields["flags"].split()),
-            processors=text.count("\nprocessor") + text.startswith("processor"),
+            processors=processors,
         )
     except KeyError as error:
         raise ValueError(text) from error
@@ -69,6 +74,19 @@ def microcode_of(text: str) -> CpuValues:
 def _pair(line: str) -> tuple[str, str]:
     name, _, value = line.partition(":")
     return name, value
+
+
+def _arm(fields: Mapping[str, str], processors: int) -> CpuIdentity:
+    """What carries a superchip's GPU: its cpuinfo has a maker's number and no name."""
+    return CpuIdentity(
+        vendor=f"Arm, implementer {fields['CPU implementer']}",
+        family=0,
+        model=0,
+        stepping=0,
+        name=f"part {fields.get('CPU part', 'unknown')}",
+        flags=frozenset(fields.get("Features", "").split()),
+        processors=processors,
+    )
 
 
 def _cpus(files: Files, name: str) -> Seen[tuple[int, ...]]:

@@ -56,6 +56,9 @@ class Draft:
     present: int = 192
     online: int = 192
     smt: str = "on"
+    machine: str = "x86_64"
+    cpuinfo: str | None = None  # where it is none of an x86
+    lost: int = 0  # records that the kernel's ring buffer has overwritten
     log: list[Line] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
@@ -169,7 +172,7 @@ def _line(text: str) -> bytes:
 
 
 def _put_cpus(draft: Draft) -> None:
-    draft.put("/proc/cpuinfo", _cpuinfo(draft.cpu, draft.online))
+    draft.put("/proc/cpuinfo", draft.cpuinfo or _cpuinfo(draft.cpu, draft.online))
     base = "/sys/devices/system/cpu"
     last = draft.present - 1
     draft.put(f"{base}/present", f"0-{last}")
@@ -178,7 +181,8 @@ def _put_cpus(draft: Draft) -> None:
     draft.put(f"{base}/offline", "" if draft.online > last else f"{draft.online}-{last}")
     draft.put(f"{base}/smt/control", draft.smt)
     draft.put(f"{base}/smt/active", "1" if draft.smt == "on" else "0")
-    draft.put(f"{base}/cpu0/microcode/version", f"{draft.cpu.microcode:#x}")
+    if draft.cpuinfo is None:
+        draft.put(f"{base}/cpu0/microcode/version", f"{draft.cpu.microcode:#x}")
 
 
 def _cpuinfo(cpu: Cpu, count: int) -> str:
@@ -235,7 +239,7 @@ def _put_kernel(draft: Draft) -> None:
             draft.put(f"/boot/{name}-{release}", content)
     # The first two records of a boot: with them the ring buffer has lost nothing.
     start = [Line(5, 0, banner), Line(6, 0, f"Command line: {cmdline}")]
-    records = enumerate([*start, *draft.log])
+    records = list(enumerate([*start, *draft.log]))[draft.lost :]
     text = "".join(f"{line.level},{seq},{line.usec},-;{line.text}\n" for seq, line in records)
     if "/dev/kmsg" in draft.files:
         draft.put("/dev/kmsg", text.encode())
@@ -246,7 +250,7 @@ def _host(draft: Draft) -> dict[str, Json]:
         "version": 1,
         "captured": "2026-11-20T09:30:00Z",
         "note": draft.note,
-        "uname": {"release": draft.release, "version": draft.build, "machine": "x86_64"},
+        "uname": {"release": draft.release, "version": draft.build, "machine": draft.machine},
         "boot_id": BOOT_ID,
         "euid": 0,
         "absent": list[Json](sorted(draft.absent)),

@@ -7,6 +7,7 @@ from tests.hosts.base import NIC
 from tests.hosts.draft import BOOT_ID, GPU, Delta, Draft
 
 SECOND = "0000:81:00.0"
+AUDIO = "0000:41:00.1"
 ALL_ONES = 0xFFFFFFFF
 COMMAND = 0x04
 PMCSR = pci.PM_CAP + 4
@@ -29,6 +30,45 @@ def no_gpu(draft: Draft) -> None:
     draft.unsay("0000:41:00.0")
 
 
+# Other GPUs in its place
+
+
+def other_gpu(device: int, subsystem: int) -> Delta:
+    """One that has no mode to show: too old for it, or too new to be known here."""
+
+    def delta(draft: Draft) -> None:
+        _replace(draft, device, subsystem, kind=0x030200)
+
+    return delta
+
+
+def rtx_pro_6000(draft: Draft) -> None:
+    """A GB202 with its audio function, which shares the slot and so the group."""
+    _replace(draft, 0x2BB5, 0x204E, kind=0x030000)
+    draft.gpu[GPU] = pci.blackwell_registers(0x2BB5, serial=0)
+    parent = "pci0000:40/0000:40:01.1"
+    audio = pci.Device(AUDIO, parent, pci.NVIDIA, 0x22E8, 0x040300, driver="vfio-pci", group=41)
+    pci.plug(draft, audio, config=bytes(pci.header(audio)))
+
+
+def audio_on_host(draft: Draft) -> None:
+    """VFIO opens a group only if no host driver has any of it."""
+    pci.unbind(draft, AUDIO)
+    pci.bind(draft, AUDIO, "snd_hda_intel")
+
+
+def _replace(draft: Draft, device: int, subsystem: int, *, kind: int) -> None:
+    pci.leave_group(draft, GPU, 41)
+    pci.unplug(draft, GPU)
+    ids = (pci.NVIDIA, device, kind, (pci.NVIDIA, subsystem), 0xA1)
+    bars = (pci.Bar(0, 0x28040000000, 64 * pci.MIB), pci.GPU_BARS[1])
+    dev = pci.Device(GPU, "pci0000:40/0000:40:01.1", *ids, bars, "vfio-pci", 41)
+    pci.plug_passed(draft, dev, vfio=0)
+    draft.put("/etc/modprobe.d/vfio.conf", f"options vfio-pci ids=10de:{device:04x}")
+    said = f"vfio_pci: add [10de:{device:04x}[ffffffff:ffffffff]] class 0x000000/00000000"
+    draft.swap("vfio_pci: add", said, level=6)
+
+
 # Drivers, groups, BARs
 
 
@@ -47,6 +87,28 @@ def on_driver(name: str) -> Delta:
         draft.unsay("vfio_pci: add")
 
     return delta
+
+
+def no_vfio(draft: Draft) -> None:
+    """Nobody loaded vfio-pci, so nobody has the GPU."""
+    pci.unbind(draft, GPU)
+    pci.take_nodes(draft, GPU)
+    draft.remove("/etc/modprobe.d/vfio.conf")
+    draft.remove("/dev/vfio")
+    for module in ("vfio", "vfio_iommu_type1", "vfio_pci", "vfio_pci_core"):
+        draft.remove(f"/sys/module/{module}")
+    modules = draft.text("/proc/modules") or ""
+    kept = [line for line in modules.splitlines() if not line.startswith("vfio")]
+    draft.put("/proc/modules", "\n".join(kept).replace("1 vfio,", "0 -"))
+    draft.unsay("vfio_pci: add")
+
+
+def without_group(draft: Draft) -> None:
+    """The firmware's table leaves its port out, so no unit translates for it."""
+    pci.unbind(draft, GPU)
+    pci.take_nodes(draft, GPU)
+    pci.leave_group(draft, GPU, 41)
+    draft.unsay("0000:41:00.0")
 
 
 def nouveau_allowed(draft: Draft) -> None:
@@ -163,6 +225,25 @@ def decode_off(draft: Draft) -> None:
     """Powered, but its command register lets no memory access through."""
     pci.poke(draft, GPU, COMMAND, bytes(2))
     pci.reads_as(draft, ALL_ONES)
+
+
+# Closed
+
+
+def lockdown(mode: str) -> Delta:
+    """Registers of a device cannot be mapped then; MSRs can still be read."""
+
+    def delta(draft: Draft) -> None:
+        modes = "none integrity confidentiality".replace(mode, f"[{mode}]")
+        draft.put("/sys/kernel/security/lockdown", modes)
+        draft.denied[f"/sys/bus/pci/devices/{GPU}/resource0"] = "EPERM"
+        del draft.gpu[GPU]
+        draft.cmdline.append(f"lockdown={mode}")
+        manual = "see man kernel_lockdown.7"
+        draft.say(f"Kernel is locked down from command line; {manual}", level=5)
+        draft.say(f"Lockdown: nodeagent: direct PCI access is restricted; {manual}", level=5)
+
+    return delta
 
 
 # Broken

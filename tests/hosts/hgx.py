@@ -1,16 +1,13 @@
-"""Two sockets and a baseboard of eight GPUs: everything there twice, and behind PCIe switches."""
+"""A baseboard of eight GPUs, behind PCIe switches, for a host of two sockets."""
 
 from dataclasses import dataclass
 
-from tests.hosts import base, pci
-from tests.hosts.draft import GPU, RMP_BASE, RMP_END, Cpu, Delta, Draft
+from tests.hosts import pci
+from tests.hosts.draft import GPU, Delta, Draft
 
 FIRST_GPU = "0000:23:00.0"
 LAST_SWITCH = "0000:c6:00.0"
-SECOND_PSP = "0000:81:00.5"
 
-_TOP = 0x20080000  # the first page frame above 2 TiB of memory and the hole below 4 GiB
-_RMP = (0x1FDF7800000, 0x1FFF80FFFFF)  # 0x200900000 bytes; 0x200804000 are needed
 _SWITCHED = (0x20, 0x60, 0xA0, 0xE0)  # root buses with two GPUs each
 _NVSWITCHES = 0xC0
 _WINDOW = 1 << 41  # bytes of addresses for each root bus, from the 33rd TiB on
@@ -19,52 +16,24 @@ _FIRST_GROUP = 60
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A GPU for such a baseboard; `frame` is the size of its large BAR."""
+    """A GPU for such a baseboard: its ids, and the sizes of its BARs 0 and 2."""
 
     device: int
     subsystem: int
-    frame: int
+    bar0: int
+    bar2: int
 
 
-H100 = Model(0x2330, 0x16C1, 128 * pci.GIB)
-
-
-def two_sockets(draft: Draft) -> None:
-    """Two EPYC 9454 with 2 TiB: a second PSP, an IOMMU for each root bus, two memory nodes."""
-    name = "AMD EPYC 9454 48-Core Processor"
-    old = draft.cpu
-    draft.cpu = Cpu(old.vendor, 25, 17, name, 1, old.microcode, old.flags, 48, sockets=2)
-    draft.present = draft.online = draft.cpu.threads
-    base.put_brand(draft, name)
-    _memory(draft)
-    for number, bus in enumerate((0x20, 0x40, 0x60, 0x80, 0xA0, 0xC0, 0xE0), 1):
-        base.put_iommu(draft, f"0000:{bus:02x}:00.2", number)
-    _second_psp(draft)
-
-
-def _memory(draft: Draft) -> None:
-    start, end = _RMP
-    draft.put("/proc/zoneinfo", base.zoneinfo(_TOP, sockets=2))
-    for node, cpus in enumerate(("0-47,96-143", "48-95,144-191")):
-        draft.put(f"/sys/devices/system/node/node{node}/cpulist", cpus)
-    draft.wrmsr(RMP_BASE, start)
-    draft.wrmsr(RMP_END, end)
-    span = f"[{start:#018x} - {end:#018x}]"
-    draft.swap("RMP table", f"SEV-SNP: RMP table physical range {span}", level=6)
-    draft.unsay("BIOS-e820")
-
-
-def _second_psp(draft: Draft) -> None:
-    """It serves its own socket; of SEV only the first one speaks, and its lines do no harm."""
-    parent = pci.plug_port(draft, "0000:80:07.1", bus=0x81, group=50)
-    base.put_psp(draft, SECOND_PSP, parent, group=51)
-    draft.say(f"ccp {SECOND_PSP}: enabling device (0000 -> 0002)")
-    for said in ("no command queues available", "psp does not support SEV", "psp enabled"):
-        draft.say(f"ccp {SECOND_PSP}: {said}")
+H100 = Model(0x2330, 0x16C1, 16 * pci.MIB, 128 * pci.GIB)
+B200 = Model(0x2901, 0x1999, 64 * pci.MIB, 256 * pci.GIB)
 
 
 def baseboard(model: Model, *, nvswitches: int) -> Delta:
-    """Eight GPUs in protected PCIe mode with their NVSwitches, each alone in its group."""
+    """Eight GPUs in a mode for all together, with their NVSwitches, each alone in its group.
+
+    H100 has protected PCIe for it; B200 encrypts its NVLinks in CC mode, and shows no switch:
+    those sit behind bridges of another vendor (gpu-cc.md §0.1).
+    """
 
     def delta(draft: Draft) -> None:
         _take_single(draft)
@@ -72,7 +41,7 @@ def baseboard(model: Model, *, nvswitches: int) -> Delta:
         for n, root in enumerate(_SWITCHED):
             ports = _switch(draft, root, 2, group)
             for slot, port in enumerate(ports):
-                start = (16 + n) * _WINDOW + slot * 2 * model.frame
+                start = (16 + n) * _WINDOW + slot * 2 * model.bar2
                 plug_gpu(draft, model, port, group=group + 4 + slot, vfio=2 * n + slot, start=start)
             group += 6
         if nvswitches:
@@ -103,15 +72,18 @@ def _switch(draft: Draft, root: int, below: int, group: int) -> list[str]:
 
 def plug_gpu(draft: Draft, model: Model, port: str, *, group: int, vfio: int, start: int) -> None:
     bars = (
-        pci.Bar(0, start + model.frame + 32 * pci.MIB, 16 * pci.MIB),
-        pci.Bar(2, start, model.frame),
-        pci.Bar(4, start + model.frame, 32 * pci.MIB),
+        pci.Bar(0, start + model.bar2 + 64 * pci.MIB, model.bar0),
+        pci.Bar(2, start, model.bar2),
+        pci.Bar(4, start + model.bar2, 32 * pci.MIB),
     )
     bdf = _behind(port)
     ids = (pci.NVIDIA, model.device, 0x030200, (pci.NVIDIA, model.subsystem), 0xA1)
     pci.plug_passed(draft, pci.Device(bdf, port, *ids, bars, "vfio-pci", group), vfio=vfio)
-    draft.gpu[bdf] = pci.h100_registers(serial=vfio)
-    pci.registers(draft, bdf, mode=0x20)
+    if model is H100:
+        draft.gpu[bdf] = pci.h100_registers(serial=vfio)
+        pci.registers(draft, bdf, mode=0x20)
+    else:
+        draft.gpu[bdf] = pci.blackwell_registers(model.device, serial=vfio)
 
 
 def plug_nvswitch(draft: Draft, port: str, *, group: int, vfio: int) -> None:
@@ -175,6 +147,23 @@ def fell_off(bdf: str) -> Delta:
 
     def delta(draft: Draft) -> None:
         pci.poke(draft, bdf, 0, b"\xff" * 4096)
+        pci.reads_as(draft, 0xFFFFFFFF, bdf)
+
+    return delta
+
+
+def b200_mode(word: int, bdf: str) -> Delta:
+    def delta(draft: Draft) -> None:
+        draft.gpu[bdf][0x590] = word
+
+    return delta
+
+
+def behind_firewall(bdf: str) -> Delta:
+    """A B200 that has not booted yet keeps its BARs shut, and says so in its space."""
+
+    def delta(draft: Draft) -> None:
+        pci.poke(draft, bdf, pci.DVSEC + 8, (1 << 20).to_bytes(4, "little"))
         pci.reads_as(draft, 0xFFFFFFFF, bdf)
 
     return delta

@@ -18,7 +18,9 @@ DOWNSTREAM = 6
 
 PM_CAP = 0x60  # a GPU's power management capability; the state is in the word 4 bytes on
 ATS = 0x2D0
-SECURITY_FAULT = 0x2B4  # VSEC at 0x2A4, + 0x10: gpu-cc.md §5.5
+VSEC = 0x2A4  # gpu-cc.md §5.5, as the next two
+DVSEC = 0xAF0
+SECURITY_FAULT = VSEC + 0x10
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,17 +173,27 @@ def header(dev: Device, *, command: int = 0x0006, size: int = 64) -> bytearray:
 
 
 def gpu_config(dev: Device) -> bytes:
-    """An endpoint with FLR, AER, the vendor capability that holds the fault register, and ATS."""
+    """An endpoint with FLR, AER, the capability that holds fault and firewall bits, and ATS."""
+    own = DVSEC if is_gb100(dev.device) else VSEC
     config = header(dev, command=0x0002, size=4096)
     config[0x34] = PM_CAP
     struct.pack_into("<BBHH", config, PM_CAP, 0x01, 0x78, 0x0003, 0x0008)
     struct.pack_into("<BBHI", config, 0x78, 0x10, 0x00, 0x0002, 0x10008FE1)
     put_link(config, 0x78, NVSWITCH_LINK if dev.kind == 0x068000 else GEN5_X16)
-    struct.pack_into("<I", config, 0x100, 0x0001 | 2 << 16 | 0x2A4 << 20)
-    struct.pack_into("<II", config, 0x2A4, 0x000B | 1 << 16, 0x0001 | 1 << 16 | 0x24 << 20)
-    struct.pack_into("<H", config, 0x2A6, 1 | ATS << 4)
+    struct.pack_into("<I", config, 0x100, 0x0001 | 2 << 16 | own << 20)
+    kind = 0x0023 if own == DVSEC else 0x000B
+    struct.pack_into("<I", config, own, kind | 1 << 16 | ATS << 20)
+    if own == VSEC:
+        struct.pack_into("<I", config, VSEC + 4, 0x0001 | 1 << 16 | 0x24 << 20)
+    else:
+        struct.pack_into("<II", config, DVSEC + 4, NVIDIA | 0x18 << 20, 1 << 19)
     struct.pack_into("<IHH", config, ATS, 0x000F | 1 << 16, 0x0060, 0x0000)
     return bytes(config)
+
+
+def is_gb100(device: int) -> bool:
+    """The data-centre half of Blackwell, which has its bits elsewhere (gpu-cc.md §4.1, §5.5)."""
+    return 0x2900 <= device <= 0x29FF or 0x3180 <= device <= 0x327F
 
 
 def put_link(config: bytearray, cap: int, link: Link) -> None:
@@ -352,6 +364,25 @@ def h100_registers(*, serial: int) -> dict[int, int]:
         0x824E04: 0x1,
         0x824E08: 0x1,
         0x824E0C: 0x0,
+    }
+
+
+def blackwell_registers(device: int, *, serial: int) -> dict[int, int]:
+    """In CC mode; each half of the family shows the end of its boot at another place."""
+    gb100 = is_gb100(device)
+    return {
+        0x0: 0x1A0000A1 if gb100 else 0x1B2000A1,
+        0x4: 0x0,
+        0x590: 0x1,  # CC on
+        (0x200BC if gb100 else 0xAD00BC): 0xFF,  # boot complete
+        0x8AA128: 0x0,  # no recovery
+        0x8F0320: 0x0,
+        0x8F0324: 0x0,
+        0x8F0328: 0x0,
+        0x8F032C: 0x0,
+        0x8F0334: 0x0305,
+        0x820344: 0x6D4BA2F3 + serial,
+        0x820348: 0x0C8E51D2,
     }
 
 

@@ -1,7 +1,7 @@
 """Every made-up host: what it is, and the small deltas that make it of `genoa-ready`."""
 
+from tests.hosts import cpus, hgx, kernels, others, sockets
 from tests.hosts import gpu_states as gpu
-from tests.hosts import hgx, kernels
 from tests.hosts import snp_faults as snp
 from tests.hosts.base import genoa_ready
 from tests.hosts.draft import Delta, Draft
@@ -13,16 +13,38 @@ Recipe = tuple[str, tuple[Delta, ...]]
 READY: dict[str, Recipe] = {
     "genoa-ready": ("snp-host.md §8.2: ready, with one H100 PCIe", ()),
     "genoa-ready-6.11": ("KVM says Y before 6.16 whatever the PSP said", (kernels.kernel_6_11,)),
+    "genoa-ready-6.16": ("from here on KVM asks the PSP first", (kernels.kernel_6_16,)),
     "genoa-ready-6.18": ("ready on 6.18", (kernels.kernel_6_18,)),
+    "genoa-ready-6.19": ("the last of the sixes", (kernels.kernel_6_19,)),
     "genoa-ready-7.1": ("kvm_amd is loaded, so SNP is on", (kernels.kernel_7_1,)),
     "genoa-ready-7.2": ("ready on 7.2", (kernels.kernel_7_2,)),
-    "turin-ready": ("segmented RMP: RMP_END is 0", (kernels.turin,)),
+    "genoa-ready-7.3": ("newer than what is known", (kernels.kernel_7_3,)),
+    "genoa-rhel-9": ("SNP carried back into a kernel numbered 5.14", (kernels.rhel_9,)),
+    "genoa-talos": ("immutable: no msr, no cpuid module", (snp.no_register_modules,)),
+    "genoa-log-overwritten": ("the log begins long after the boot", (snp.log_overwritten,)),
+    "genoa-log-overwritten-6.11": (
+        "the same where `Y` alone proves nothing",
+        (kernels.kernel_6_11, snp.log_overwritten),
+    ),
+    "bergamo-ready": ("128 cores, family 0x19 model 0xa0", (cpus.bergamo,)),
+    "siena-ready": ("the same family and model in a smaller socket", (cpus.siena,)),
+    "milan-ready": ("two sockets, 509 ASIDs", (cpus.milan, sockets.two(tib=1))),
+    "turin-ready": ("segmented RMP: RMP_END is 0", (cpus.turin,)),
+    "turin-ready-6.12": (
+        "its RMP in one table, on a kernel that knows no other",
+        (kernels.kernel_6_12, cpus.turin_one_table),
+    ),
+    "turin-dense-ready": ("192 cores, SMT off in the BIOS", (cpus.turin_dense,)),
 }
 
 NOT_CAPABLE: dict[str, Recipe] = {
     "genoa-in-vm": ("§8.3 #20: flag hypervisor", (snp.in_a_vm,)),
-    "intel": ("a Xeon", (kernels.intel,)),
-    "rome": ("an EPYC from before SNP", (kernels.rome,)),
+    "cloud-vm": ("a guest in a cloud, without UEFI", (others.cloud_vm,)),
+    "cloud-vm-confidential": ("such a guest under SEV-SNP", (others.confidential_vm,)),
+    "gh200": ("an Arm superchip", (others.gh200,)),
+    "intel-tdx": ("a Xeon with TDX on", (others.intel_tdx,)),
+    "intel": ("a Xeon", (others.intel,)),
+    "rome": ("an EPYC from before SNP", (cpus.rome,)),
 }
 
 BIOS: dict[str, Recipe] = {
@@ -34,7 +56,16 @@ BIOS: dict[str, Recipe] = {
     "genoa-rmp-not-reserved": ("§8.3 #2", (snp.rmp_not_reserved,)),
     "genoa-rmp-invalid": ("RMP_BASE above RMP_END", (snp.rmp_invalid,)),
     "genoa-rmp-too-small": ("§8.3 #3: memory was added", (snp.rmp_too_small,)),
-    "turin-rmp-segment-bad": ("segment size out of bounds", (kernels.turin, snp.rmp_segment_bad)),
+    "turin-rmp-too-small": (
+        "memory was added, and the RMP is segmented",
+        (cpus.turin, snp.segments_too_small),
+    ),
+    "genoa-talos-rmp": (
+        "§8.3 #2 where only the log can say so",
+        (snp.rmp_not_reserved, snp.no_register_modules),
+    ),
+    "genoa-svm-off": ("kvm_amd cannot load without SVM", (snp.svm_off,)),
+    "turin-rmp-segment-bad": ("segment size out of bounds", (cpus.turin, snp.rmp_segment_bad)),
     "genoa-iommu-off": ("§8.3 #5: IOMMU off in the BIOS", (snp.iommu_off,)),
     "genoa-iommu-snp-off": ("§8.3 #6: SEV-SNP Support off in NBIO", (snp.iommu_snp_off,)),
     "genoa-no-es-asids": ("§8.3 #7", (snp.no_es_asids,)),
@@ -42,6 +73,10 @@ BIOS: dict[str, Recipe] = {
 
 KERNEL: dict[str, Recipe] = {
     "genoa-iommu-pt": ("§8.3 #4: iommu=pt", (snp.iommu_pt,)),
+    "genoa-iommu-built-passthrough": (
+        "§8.3 #4 as this kernel was built",
+        (snp.iommu_built_passthrough,),
+    ),
     "genoa-iommu-v2": ("amd_iommu=pgtbl_v2", (snp.iommu_v2,)),
     "genoa-rmp-init-failed": ("no line says why", (snp.rmp_init_failed,)),
     "genoa-kvm-amd-missing": ("kvm_amd not loaded on 6.17", (snp.kvm_amd_missing,)),
@@ -88,6 +123,20 @@ GPUS: dict[str, Recipe] = {
     "genoa-no-gpu": ("no GPU", (gpu.no_gpu,)),
     "genoa-gpu-on-nvidia": ("§8.3 #19", (gpu.on_driver("nvidia"),)),
     "genoa-gpu-on-nouveau": ("§8.3 #19", (gpu.nouveau_allowed,)),
+    "genoa-vfio-missing": ("nobody loaded vfio-pci", (gpu.no_vfio,)),
+    "genoa-gpu-no-group": ("the GPU alone is in no IOMMU group", (gpu.without_group,)),
+    "genoa-rtx-pro-6000": ("a GB202 with its audio function", (gpu.rtx_pro_6000,)),
+    "genoa-rtx-pro-6000-audio": (
+        "the host's sound driver has its audio function",
+        (gpu.rtx_pro_6000, gpu.audio_on_host),
+    ),
+    "genoa-l40s": ("a GPU from before CC", (gpu.other_gpu(0x26B9, 0x1851),)),
+    "genoa-gpu-unlisted": ("a GPU newer than what is known", (gpu.other_gpu(0x3340, 0x2201),)),
+    "genoa-lockdown-integrity": ("GPU registers are closed", (gpu.lockdown("integrity"),)),
+    "genoa-lockdown-confidentiality": (
+        "and kernel memory as well",
+        (gpu.lockdown("confidentiality"),),
+    ),
     "genoa-gpu-shares-group": ("GPU and NIC in one IOMMU group", (gpu.shares_group,)),
     "genoa-gpu-port-in-group": ("GPU and its root port in one group", (gpu.port_in_group,)),
     "genoa-ppcie-switch-not-vfio": ("PPCIe, switch not on vfio", (gpu.protected_without_switch,)),
@@ -111,7 +160,8 @@ GPUS: dict[str, Recipe] = {
     "genoa-gpu-recovery": ("FSP recovery mode", (gpu.recovery,)),
 }
 
-_HGX = (hgx.two_sockets, hgx.baseboard(hgx.H100, nvswitches=4))
+_HGX = (cpus.genoa_dual, sockets.two(tib=2), hgx.baseboard(hgx.H100, nvswitches=4))
+_B200 = (cpus.turin_fast, sockets.two(tib=2), hgx.baseboard(hgx.B200, nvswitches=0))
 
 BASEBOARDS: dict[str, Recipe] = {
     "genoa-hgx-h100": ("two sockets, 8 H100 SXM and 4 NVSwitches in protected PCIe mode", _HGX),
@@ -123,6 +173,12 @@ BASEBOARDS: dict[str, Recipe] = {
     "genoa-hgx-h100-switch-off": ("one NVSwitch in mode off", (*_HGX, hgx.switch_mode(0))),
     "genoa-hgx-h100-gpu-gone": ("one GPU fell off the bus", (*_HGX, hgx.fell_off(hgx.FIRST_GPU))),
     "genoa-hgx-h100-switch-gone": ("one NVSwitch fell off", (*_HGX, hgx.fell_off(hgx.LAST_SWITCH))),
+    "turin-hgx-b200": ("8 B200 in CC mode, no NVSwitch to be seen", _B200),
+    "turin-hgx-b200-one-off": ("one GPU in mode off", (*_B200, hgx.b200_mode(0, hgx.FIRST_GPU))),
+    "turin-hgx-b200-firewall": (
+        "one GPU has not opened its BARs yet",
+        (*_B200, hgx.behind_firewall(hgx.FIRST_GPU)),
+    ),
 }
 
 HOSTS: dict[str, Recipe] = READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS

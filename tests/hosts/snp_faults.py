@@ -1,5 +1,7 @@
 """What can be wrong between the BIOS and KVM, each as it looks on a real host."""
 
+import gzip
+
 from tests.hosts import base, pci
 from tests.hosts.draft import GPU, HWCR, RMP_BASE, RMP_CFG, RMP_END, SYSCFG, Delta, Draft
 from tests.hosts.kernels import SEV_INIT_NEW, SNP_INIT_NEW, SNP_INIT_OLD
@@ -34,6 +36,7 @@ def no_reservation(draft: Draft, *, why: str | None) -> None:
     kernel_refuses(draft)
     draft.flags(drop=("sev_snp",))
     draft.unsay("kvm_amd: SEV-SNP")
+    draft.unsay("Segmented RMP using", "RMP segment ")
     if why is None:
         draft.unsay("RMP table", "Segmented RMP")
     else:
@@ -124,6 +127,17 @@ def rmp_too_small(draft: Draft) -> None:
     draft.put("/proc/zoneinfo", base.zoneinfo(0x10080000))
 
 
+def segments_too_small(draft: Draft) -> None:
+    """The same where the table is segmented: there the kernel alone can tell."""
+    text = (
+        "SEV-SNP: Segmented RMP does not cover full system RAM "
+        "(expected 0x10080000000 got 0x8080000000)"
+    )
+    rmp_init_failed(draft)
+    draft.say(text, level=3)
+    draft.put("/proc/zoneinfo", base.zoneinfo(0x10080000))
+
+
 def rmp_segment_bad(draft: Draft) -> None:
     """On a Turin: the BIOS chose segments larger than the silicon takes."""
     text = "SEV-SNP: RMP segment size (44) is not within advertised bounds (min: 36, max: 40)"
@@ -174,6 +188,16 @@ def iommu_pt(draft: Draft) -> None:
     draft.swap("Default domain type", said, level=6)
 
 
+def iommu_built_passthrough(draft: Draft) -> None:
+    """The same without a word on the command line: this kernel was built that way."""
+    iommu_pt(draft)
+    draft.cmdline.remove("iommu=pt")
+    config = draft.text("/boot/config") or ""
+    name = "CONFIG_IOMMU_DEFAULT_PASSTHROUGH"
+    draft.put("/boot/config", config.replace(f"# {name} is not set", f"{name}=y"))
+    draft.swap("Default domain type", "iommu: Default domain type: Passthrough", level=6)
+
+
 def iommu_v2(draft: Draft) -> None:
     text = "AMD-Vi: SNP: IOMMU is configured with V2 page table mode, SNP cannot be supported."
     kernel_refuses(draft, why=text)
@@ -207,6 +231,13 @@ def kvm_amd_missing(draft: Draft) -> None:
     draft.asids(sev=None, es=None)
     draft.sev = {"platform_status": {"hex": UNINITIALISED}}
     draft.unsay("kvm_amd", "SEV API", "SEV-SNP API")
+
+
+def svm_off(draft: Draft) -> None:
+    """Without SVM kvm_amd gives up at once."""
+    kvm_amd_missing(draft)
+    draft.flags(drop=("svm",))
+    draft.say("kvm_amd: SVM disabled (by BIOS) in MSR_VM_CR on CPU 0", level=3)
 
 
 def not_enabled_yet(draft: Draft) -> None:
@@ -331,3 +362,30 @@ def in_a_vm(draft: Draft) -> None:
     draft.flags(add=("hypervisor",))
     draft.leaf("0x1", ecx=0xFEFA320B)
     draft.msr.clear()
+
+
+# Closed
+
+
+def no_register_modules(draft: Draft) -> None:
+    """An immutable system that ships neither msr nor cpuid: flags, log and PSP must do."""
+    for path in ("/dev/cpu", "/sys/module/msr", "/sys/module/cpuid", "/etc/modprobe.d"):
+        draft.remove(path)
+    draft.msr.clear()
+    draft.cpuid.clear()
+    config = draft.text("/boot/config") or ""
+    for name in ("CONFIG_X86_MSR", "CONFIG_X86_CPUID"):
+        config = config.replace(f"{name}=m", f"# {name} is not set")
+    draft.remove("/boot/config")
+    draft.remove("/boot")
+    draft.put("/proc/config.gz", gzip.compress(config.encode(), mtime=0))
+    draft.put("/etc/os-release", 'ID=talos\nVERSION_ID="v1.12.0"\nPRETTY_NAME="Talos (v1.12.0)"')
+    modules = draft.text("/proc/modules") or ""
+    kept = [line for line in modules.splitlines() if not line.startswith(("msr ", "cpuid "))]
+    draft.put("/proc/modules", "\n".join(kept))
+
+
+def log_overwritten(draft: Draft) -> None:
+    """A long-lived host: the ring buffer no longer reaches back to the boot."""
+    draft.say("perf: interrupt took too long (2503 > 2500), lowering max sample rate")
+    draft.lost = len(draft.log) + 1
