@@ -17,6 +17,7 @@ from nodeagent.report.document import document
 from nodeagent.report.text import report
 from tests.hosts.expected import TABLE
 from tests.unit.looks import EXAMPLES, Veiled, VeiledFiles, facts_of
+from tests.unit.recalled import recalled
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 NAMES = [each.name for each in TABLE]
@@ -75,7 +76,7 @@ def _fails(judgement: Judgement) -> set[tuple[str, str | None]]:
 
 def _hide(name: str, hidden: Iterable[str]) -> tuple[Judgement, Judgement]:
     gone = set(hidden)
-    with open_capture(str(HOSTS / name)) as machine:
+    with recalled(str(HOSTS / name)) as machine:
         return _judged(Veiled(machine)), _judged(Veiled(machine, hidden=gone.__contains__))
 
 
@@ -90,7 +91,7 @@ def _claim_nothing_new(before: Judgement, after: Judgement) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_hiding_any_one_input_never_turns_pass_into_fail(name: str) -> None:
-    with open_capture(str(HOSTS / name)) as machine:
+    with recalled(str(HOSTS / name)) as machine:
         whole = _judged(Veiled(machine))
         for path in INPUTS[name]:
             _claim_nothing_new(whole, _judged(Veiled(machine, hidden={path}.__contains__)))
