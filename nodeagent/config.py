@@ -13,13 +13,20 @@ _LIMIT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Every key is optional. `prefix` ends with a slash and stands before all our words."""
+    """Every key is optional. `prefix` ends with a slash and stands before all our words.
+
+    `guest_memory` in bytes; `floors` and `floors_key` are files, empty where there is none.
+    """
 
     profile: Profile = Profile.SNP_GPU
     mode: CcMode | None = None
     period_s: float = 60.0
     prefix: str = "nodeagent.io/"
     health: str = ""
+    floors: str = ""
+    floors_key: str = ""
+    require_floors: bool = False
+    guest_memory: int | None = None
 
 
 def profile(word: str) -> Profile:
@@ -73,6 +80,35 @@ def _health(value: object) -> str:
     return text
 
 
+_UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+
+
+def _memory(value: object) -> int:
+    text = str(value) if type(value) is int else _text(value)
+    number, unit = (text[:-2], _UNITS[text[-2:]]) if text[-2:] in _UNITS else (text, 1)
+    if (
+        not number.isdecimal()
+        or not number.isascii()
+        or not 0 < len(number) < 20
+        or int(number) == 0
+    ):
+        raise ValueError("must be a size such as 64Gi")
+    return int(number) * unit
+
+
+def _file(value: object) -> str:
+    text = _text(value)
+    if not text or "\0" in text:
+        raise ValueError("must be the path of a file")
+    return text
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 - one kind of error for all keys
+    return value
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")  # noqa: TRY004 - one kind of error for all keys
@@ -85,6 +121,10 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "period_s": period,
     "prefix": _prefix,
     "health": _health,
+    "floors": _file,
+    "floors_key": _file,
+    "require_floors": _truth,
+    "guest_memory": _memory,
 }
 
 

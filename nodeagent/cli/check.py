@@ -20,8 +20,9 @@ _ANSI = {"good": "32", "bad": "31;1", "warn": "33", "dim": "2", "bold": "1"}
 @click.option("-v", "--verbose", is_flag=True, help="Every finding with its evidence.")
 def command(chosen: Chosen, output: str, verbose: bool) -> int:
     """Read, judge, and say ready or what to fix first. Changes nothing."""
+    policy = chosen.policy
     with chosen.open() as machine:
-        facts, judgement = look(machine, profile=chosen.profile, want=chosen.mode)
+        facts, judgement = look(machine, profile=chosen.profile, want=chosen.mode, policy=policy)
     if output == "table":
         from nodeagent.report.text import report  # noqa: PLC0415 - what is not asked for costs
 

@@ -42,8 +42,11 @@ def command(chosen: Chosen, *, publish_simulated: bool, output: str) -> None:
     from nodeagent.cli import looking  # noqa: PLC0415
     from nodeagent.cli.run import live_boot_id  # noqa: PLC0415
 
+    policy = chosen.policy
     with chosen.open() as machine:
-        facts, judgement = looking.look(machine, profile=chosen.profile, want=chosen.mode)
+        facts, judgement = looking.look(
+            machine, profile=chosen.profile, want=chosen.mode, policy=policy
+        )
     prefix = chosen.config.prefix
     wanted = words.desired(
         judgement,

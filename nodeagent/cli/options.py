@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from nodeagent.host.sev import Psp
+    from nodeagent.model.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,22 @@ class Chosen:
         from nodeagent.host.live import LiveMachine  # noqa: PLC0415
 
         return closing(LiveMachine(self.root or "/", self._psp))
+
+    @functools.cached_property
+    def policy(self) -> "Policy":
+        """What the site demands; its floors are read and verified once, UsageError if off."""
+        from nodeagent import floors  # noqa: PLC0415 - most commands judge nothing
+        from nodeagent.model.policy import Policy  # noqa: PLC0415
+
+        config = self.config
+        path, key = config.floors, config.floors_key
+        if key and not path:
+            raise UsageError("floors_key is set and floors is not", hint="which file is signed?")
+        return Policy(
+            require_floors=config.require_floors,
+            guest_bytes=config.guest_memory,
+            floors=floors.load(path, key) if path else floors.shipped(),
+        )
 
     @functools.cached_property
     def _psp(self) -> "Psp":
@@ -154,12 +171,10 @@ def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _settings(path: str | None, profile: str | None, mode: str | None) -> Config:
     found = settings.load(path)
-    return Config(
+    return replace(
+        found,
         profile=settings.profile(profile) if profile is not None else found.profile,
         mode=settings.mode(mode) if mode is not None else found.mode,
-        period_s=found.period_s,
-        prefix=found.prefix,
-        health=found.health,
     )
 
 

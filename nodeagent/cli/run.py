@@ -162,10 +162,16 @@ def _looker(chosen: Chosen, boot_id: str) -> Looker:
     from nodeagent.agent.cycle import Look  # noqa: PLC0415
     from nodeagent.cli import looking  # noqa: PLC0415
 
+    policy = chosen.policy  # floors that are off are said at once, not once a cycle
+
     def look(want: CcMode | None, remembered: Mapping[str, Sighting]) -> Look:
         with chosen.open() as machine:
             facts, judgement = looking.look(
-                machine, profile=chosen.profile, want=want, remembered=remembered
+                machine,
+                profile=chosen.profile,
+                want=want,
+                policy=policy,
+                remembered=remembered,
             )
         return Look(judgement, facts.source.simulated, boot_id, _held(facts))
 

@@ -10,10 +10,12 @@ from typing import NamedTuple
 from nodeagent.capture.archive import open_capture
 from nodeagent.checks.judge import judge
 from nodeagent.facts.look import look
+from nodeagent.floors import shipped
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Facts, Source
 from nodeagent.model.findings import Judgement
 from nodeagent.model.host import Kvm, PspFailure, Uname
+from nodeagent.model.policy import Policy
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode, Profile
 from nodeagent.seams import FILE_LIMIT, Files, Machine, Parts, Probes, Registers
@@ -31,10 +33,18 @@ def facts_of(host: Path) -> Facts:
         return look(machine)
 
 
+SHIPPED = Policy(floors=shipped())
+REQUIRED = SHIPPED._replace(require_floors=True)
+
+
 def judged(
-    host: Path, *, profile: Profile = Profile.SNP_GPU, want: CcMode | None = None
+    host: Path,
+    *,
+    profile: Profile = Profile.SNP_GPU,
+    want: CcMode | None = None,
+    policy: Policy = SHIPPED,
 ) -> Judgement:
-    return judge(facts_of(host), profile=profile, want=want)
+    return judge(facts_of(host), profile=profile, want=want, policy=policy)
 
 
 def drafted(draft: Draft, folder: Path) -> Path:

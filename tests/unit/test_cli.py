@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nodeagent import config
 from nodeagent.cli.main import commands, main
 
 
@@ -113,19 +114,35 @@ def test_a_host_that_cannot_be_opened_ends_with_3(
         ("prefix: nvidia.com/\n", "prefix belongs to others"),
         ("prefix: -x.io/\n", "prefix must be a DNS name in small letters"),
         ("health: foo\n", "health must be HOST:PORT"),
+        ("require_floors: 1\n", "require_floors must be true or false"),
+        ("guest_memory: 64G\n", "guest_memory must be a size such as 64Gi"),
+        ("guest_memory: 0Gi\n", "guest_memory must be a size such as 64Gi"),
+        ("guest_memory: true\n", "guest_memory must be a string"),
+        ("floors: ''\n", "floors must be the path of a file"),
+        ("floors: /nowhere/floors.yaml\n", "cannot read the floors /nowhere/floors.yaml"),
+        ("floors: {file}\n", "{file}:1: has no version"),
+        ("floors_key: /nowhere\n", "floors_key is set and floors is not"),
         ("- a\n", "must hold keys and values"),
         ("a: [\n", "is no YAML"),
         ("a: &a [*a]\nb: {", "is no YAML"),
     ],
 )
 def test_a_wrong_configuration_names_the_key(
-    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str, said: str, hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(text)
+    file.write_text(text.replace("{file}", str(file)))
 
-    assert _run("check", "--config", file) == 2
+    assert _run("check", "--capture", hosts / "genoa-ready", "--config", file) == 2
     assert said.format(file=file) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64Gi", 64 << 30), ("512Mi", 512 << 20), ("1Ti", 1 << 40), ("4096", 4096)],
+)
+def test_a_guests_memory_is_in_bytes(text: str, size: int) -> None:
+    assert config.parse(f"guest_memory: {text}".encode(), "c").guest_memory == size
 
 
 def test_a_strangers_key_does_not_reach_the_terminal_raw(
