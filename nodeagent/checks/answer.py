@@ -36,7 +36,7 @@ _NO_LOG = Unreadable("kernel log", "there is none")
 _TURNED = Unreadable("kernel log", "it no longer reaches back to the boot")
 
 
-def gap(where: str, value: object, *, absent: str = "is absent") -> Gap:
+def gap(where: str, value: object, *, absent: str = "not there") -> Gap:
     """A missing input as a Gap; absent counts as missing where a row needs the value."""
     return Gap(value if isinstance(value, Unreadable) else Unreadable(where, absent))
 

@@ -79,7 +79,7 @@ def _facet(rows: list[Answered]) -> Outcome:
     if gaps:
         return unknown(Code.NO_ACCESS, printable(str(gaps[0].gap)), where=gaps[0].gap.where)
     seen = [each.answer.seen for each in rows if isinstance(each.answer, Miss)]
-    return ok("; ".join(text for text in seen if text) or "nothing against it")
+    return ok("; ".join(text for text in seen if text) or "no sign of trouble")
 
 
 def log_trouble(facts: Facts) -> Outcome | None:

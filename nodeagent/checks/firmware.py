@@ -50,11 +50,13 @@ def psp_dead(facts: Facts) -> Answer:
 def _dead_answer(facts: Facts) -> Answer:
     match facts.psp.platform:
         case PspFailure(errno="EBUSY", firmware=firmware) if firmware == _DEAD:
-            return Hit("every PSP command answers 0xffffffff, EBUSY", "/dev/sev")
+            return Hit(
+                "the PSP does not answer: every command ends in 0xffffffff, EBUSY", "/dev/sev"
+            )
         case PlatformStatus():
             return Miss("the PSP answers")
         case other:
-            missing = str(other) if isinstance(other, PspFailure) else "is absent"
+            missing = str(other) if isinstance(other, PspFailure) else "not there"
             return gap("/dev/sev", other, absent=missing)
 
 
@@ -173,13 +175,14 @@ def state_lost(facts: Facts) -> Answer:
             return Miss("the PSP is initialised, and so is the RMP")
         case SnpStatus() as status:
             rmp = "initialised" if status.rmp_initialised else "not initialised"
-            return Hit(f"the PSP is in state {status.state}, the RMP is {rmp}", "/dev/sev")
+            seen = f"KVM offers SNP, but the PSP is in state {status.state} and the RMP {rmp}"
+            return Hit(seen, "/dev/sev")
         case NotAsked(why):
             return Gap(Unreadable("/dev/sev", f"not asked: {why}"))
         case PspFailure() as failure if _says_not_initialised(failure):
             return Hit(f"the PSP answers {failure}: SNP is not initialised", "/dev/sev")
         case other:
-            missing = str(other) if isinstance(other, PspFailure) else "is absent"
+            missing = str(other) if isinstance(other, PspFailure) else "not there"
             return gap("/dev/sev", other, absent=missing)
 
 

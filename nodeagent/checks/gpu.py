@@ -177,7 +177,9 @@ def judge_modes(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
         return unlike
     mismatch = _switches(known_modes(gpus), known_modes(switches), protected=protected)
     return mismatch or tuple(
-        ok(f"{bdf}: {each.says}", where=bdf) for bdf, each in gpus.items() if isinstance(each, Mode)
+        ok(f"{bdf} is in mode {each.says}", where=bdf)
+        for bdf, each in gpus.items()
+        if isinstance(each, Mode)
     )
 
 
@@ -211,9 +213,19 @@ def _count(found: Mapping[str, CcMode]) -> str:
 
 
 def _listing(found: Mapping[str, CcMode]) -> str:
-    named = [f"{bdf} is {mode}" for bdf, mode in found.items()]
-    rest = f" and {len(named) - 4} more" if len(named) > 4 else ""
-    return ", ".join(named[:4]) + rest
+    """The odd ones by name, however many the others are."""
+    devices: dict[CcMode, list[str]] = {}
+    for bdf, mode in found.items():
+        devices.setdefault(mode, []).append(bdf)
+    said: list[str] = []
+    for mode, bdfs in sorted(devices.items(), key=lambda item: len(item[1])):
+        some = f"{len(bdfs)} {'others' if said else 'devices'}"
+        said.append(f"{' and '.join(bdfs) if len(bdfs) < 3 else some} {_are(bdfs)} {mode}")
+    return ", ".join(said)
+
+
+def _are(bdfs: list[str]) -> str:
+    return "is" if len(bdfs) == 1 else "are"
 
 
 def _switches(

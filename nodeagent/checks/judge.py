@@ -183,6 +183,8 @@ def _level(findings: list[Finding], required: bool) -> LevelVerdict:
     says = worst.outcome.seen
     if worst.verdict is Verdict.PASS and not table:
         says = "; ".join(each.outcome.seen for each in deciding[:2])
+        alike = [each for each in deciding if each.check == deciding[0].check]
+        says += f" and {len(alike) - 2} more" if len(alike) > 2 else ""
     unsure = any(each.outcome.confidence is Confidence.MEDIUM for each in deciding)
     confidence = Confidence.MEDIUM if unsure else Confidence.HIGH
     return LevelVerdict(worst.verdict, confidence, says, required)

@@ -178,7 +178,7 @@ def no_snp_host(facts: Facts) -> Answer:
     if isinstance(value, Unreadable):
         return Gap(value)
     if value is not None:
-        return Miss(f"kvm_amd knows sev_snp ({printable(value, 20)})")
+        return Miss(f"its parameter sev_snp is {printable(value, 20)}")
     release = facts.kernel.release
     name = f"kernel {printable(release, 40)}" if isinstance(release, str) else "this kernel"
     seen = f"kvm_amd of {name} has no parameter sev_snp"

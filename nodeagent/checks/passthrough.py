@@ -30,7 +30,7 @@ def groups(facts: Facts) -> tuple[Outcome, ...]:
         return (unknown(Code.NO_ACCESS, f"IOMMU groups cannot be read: {found}"),)
     if not found:
         return (bad(Code.IOMMU_GROUP_MISSING, "the kernel shows no IOMMU group", where=_GROUPS),)
-    return (ok(f"{len(found)} groups"),)
+    return (ok(f"{len(found)} IOMMU groups"),)
 
 
 def translation(facts: Facts) -> tuple[Outcome, ...]:

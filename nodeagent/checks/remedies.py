@@ -20,6 +20,8 @@ _MODPROBE = "/etc/modprobe.d/vfio.conf"
 NOTE_WIDTH = 75
 """Columns that a note has in the report."""
 
+_SWITCH = "with no VM using them switch"
+_BY = "by k8s-cc-manager or gpu-admin-tools"
 _POWER = Restart.POWER_CYCLE
 _BOOT = Restart.REBOOT
 
@@ -234,26 +236,28 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.GPU_MODE_OFF: Remedy(
         Who.GPU,
-        "with no VM using them switch the GPUs to mode on, by k8s-cc-manager or gpu-admin-tools "
-        "(--set-cc-mode=on --reset-after-cc-mode-switch)",
+        f"{_SWITCH} the GPUs to mode on, {_BY} (--set-cc-mode=on --reset-after-cc-mode-switch)",
     ),
-    Code.GPU_MODE_MIXED: Remedy(Who.GPU, "switch all GPUs to the same confidential mode"),
+    Code.GPU_MODE_MIXED: Remedy(
+        Who.GPU, f"{_SWITCH} all GPUs to the same confidential mode, {_BY}"
+    ),
     Code.GPU_MODE_DEVTOOLS: Remedy(
-        Who.GPU, "switch the GPUs to mode on: in devtools their memory can be inspected"
+        Who.GPU, f"{_SWITCH} the GPUs to mode on, {_BY}: in devtools their memory can be inspected"
     ),
     Code.GPU_MODE_INVALID: Remedy(
-        Who.GPU, "set the mode anew: an interrupted switch left only half of it"
+        Who.GPU, f"{_SWITCH} it anew, {_BY}: an interrupted switch left only half of its mode"
     ),
     Code.GPU_MODE_UNWANTED: Remedy(
         Who.GPU,
-        "switch those GPUs with no VM using them, by k8s-cc-manager or gpu-admin-tools",
+        f"{_SWITCH} those GPUs, {_BY}",
     ),
     Code.WANTED_MODE_NEVER_READY: Remedy(
         Who.CLUSTER,
         "ask for on or ppcie: by --mode, the configuration's mode or label nvidia.com/cc.mode",
     ),
     Code.SWITCH_MODE_MISMATCH: Remedy(
-        Who.GPU, "switch all GPUs and NVSwitches together: protected PCIe is all or nothing"
+        Who.GPU,
+        f"{_SWITCH} all GPUs and NVSwitches together, {_BY}: protected PCIe is all or nothing",
     ),
     Code.GPU_NOT_CAPABLE: Remedy(
         Who.HARDWARE, "use Hopper or newer (H100, H200, B200, RTX PRO 6000 Server Edition)"

@@ -48,7 +48,7 @@ def in_vm(facts: Facts) -> Answer:
     if isinstance(cpu, Gap):
         return cpu
     if cpu.in_vm:
-        return Hit("the CPU shows a hypervisor", _CPUINFO)
+        return Hit("the CPU shows a hypervisor: this is a virtual machine", _CPUINFO)
     status = facts.cpus.msr(SEV_STATUS)
     if isinstance(status, CpuValues) and status.all_set_bits:
         return Hit("SEV_STATUS is not zero, as inside a SEV guest", "MSR 0xc0010131")

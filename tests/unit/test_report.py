@@ -87,6 +87,14 @@ def test_who_must_act_and_what_restart_it_takes(hosts: Path) -> None:
     assert "[firmware, power cycle]" in "\n".join(_lines(hosts / "genoa-psp-timed-out"))
 
 
+def test_of_many_gpus_the_odd_one_is_named(hosts: Path) -> None:
+    text = "\n".join(_lines(hosts / "genoa-hgx-h100-one-off"))
+
+    assert "GPUs differ: 0000:23:00.0 is off, 7 others are ppcie" in text
+    assert "0000:24:00.0 is in mode" in "\n".join(_lines(hosts / "genoa-hgx-h100"))
+    assert "and 6 more" in "\n".join(_lines(hosts / "genoa-hgx-h100"))
+
+
 def test_consequences_fold_under_the_root(hosts: Path) -> None:
     judgement = judged(hosts / "genoa-iommu-off")
 
