@@ -166,6 +166,20 @@ def test_every_row_has_a_source_and_a_confidence() -> None:
         assert name in boards.settings(), (board, name)
 
 
+def test_every_row_is_spelt_as_it_is_read() -> None:
+    known = {"path", "entry", "value", "mark", "source", "confidence", "attribute"}
+    rows = [FILE["reference"], *FILE["boards"]]
+    for row in rows:
+        assert set(row) <= {"board", "of", "likely", "match", "documents", "settings"}
+        assert row.get("of", "reference") in {"reference", *(each["board"] for each in rows)}
+        for match in row.get("match", ()):
+            assert set(match) <= {"vendor", *Dmi._fields}
+    for board, name, each in _rows():
+        assert set(each) <= known | {"exposed", "bios", "needless"}, (board, name)
+        assert ("path" in each) == ("entry" in each), (board, name)
+        assert ("bios" in each) == (each.get("exposed", True) is False), (board, name)
+
+
 def test_a_vendor_known_by_title_alone_has_no_names() -> None:
     [lenovo] = [row for row in FILE["boards"] if row["board"] == "Lenovo ThinkSystem"]
 
