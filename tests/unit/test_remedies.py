@@ -22,7 +22,13 @@ from tests.unit.test_boards import DELL, H12SSW, HIDDEN, HPE, LENOVO, MACHINES, 
 PACKAGE = Path(__file__).parents[2] / "nodeagent"
 FILE: dict[str, Any] = data.load("boards.json")
 # Names that are the technology's own as well: alone they are no menu.
-TECHNOLOGY = {"IOMMU", "SMEE", "Secure Nested Paging", "Secure Memory Encryption"}
+TECHNOLOGY = {
+    "IOMMU",
+    "SMEE",
+    "Secure Nested Paging",
+    "Secure Memory Encryption",
+    "Access Control Service",
+}
 # What may follow an entry or lead to it, in whoever's words.
 MENU_LIKE = (": Enabled", ": Disabled", ": Manual", ": Auto", "CBS", "NBIO", "-> ", "→", "RBSU")
 
