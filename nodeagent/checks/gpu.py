@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from nodeagent.checks.check import Check, by_mode
 from nodeagent.model.codes import Code
+from nodeagent.model.fabric import Security
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, unknown
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held, is_dead
-from nodeagent.model.seen import Unreadable
+from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.text import printable
 from nodeagent.model.words import CcMode, Level
 
@@ -20,6 +21,7 @@ _ARCHITECTURE = {"hopper": 0x18, "gb100": 0x1A, "gb202": 0x1B, "ls10": 0x00}
 _CC = {0b00: CcMode.OFF, 0b01: CcMode.ON, 0b11: CcMode.DEVTOOLS}
 _MULTI_GPU = 0b11 << 5
 _PPCIE = 0b01 << 5
+_BMSAI = 1 << 8
 _UNREAD = unknown(Code.NO_ACCESS, "its mode register could not be read")
 
 
@@ -39,6 +41,9 @@ def mode_of(device: Gpu, lockdown: str) -> Mode | Outcome:
     """A register that reads well is a mode; everything else has a reason of its own."""
     if device.chip is None:
         return _named(device, _unlisted(device.pci.device))
+    fault = _fault(device.slot.security)
+    if fault:
+        return _named(device, fault)
     match device.status:
         case Held(by):
             return _held(device, str(by[0]))
@@ -49,6 +54,15 @@ def mode_of(device: Gpu, lockdown: str) -> Mode | Outcome:
         case GpuStatus() as status:
             found = _decode(device, status, device.chip.family)
             return found if isinstance(found, Mode) else _named(device, found)
+
+
+def _fault(security: Seen[Security]) -> Outcome | None:
+    """Configuration space names the causes, and answers where BAR0 is closed or locked."""
+    if not isinstance(security, Security) or not security.fault:
+        return None
+    named = f"its security fault register reads {security.fault:#x}"
+    causes = ", ".join(security.causes[:4]) + (" and more" if len(security.causes) > 4 else "")
+    return bad(Code.GPU_SECURITY_FAULT, f"{named}: {causes}")
 
 
 def _unlisted(device_id: int) -> Outcome:
@@ -102,7 +116,14 @@ def _decode(device: Gpu, status: GpuStatus, family: str) -> Mode | Outcome:
     architecture = _ARCHITECTURE.get(family)
     if architecture is not None and boot0 >> 24 & 0x1F != architecture:
         return unknown(Code.NO_ACCESS, f"BOOT_0 reads {boot0:#010x}, which is no {family} part")
+    if family != "ls10" and _is_virtual(status.boot1):
+        return bad(Code.GPU_VIRTUAL, f"BOOT_1 reads {status.boot1:#010x}: no physical GPU")
     return _booted(status, family)
+
+
+def _is_virtual(boot1: Seen[int]) -> bool:
+    """BOOT_1.VGPU, bits 17:16: 0 real, 1 paravirtual, 2 a virtual function (gpu-cc.md §4.2)."""
+    return isinstance(boot1, int) and not is_dead(boot1) and bool(boot1 >> 16 & 0b11)
 
 
 def _booted(status: GpuStatus, family: str) -> Mode | Outcome:
@@ -120,9 +141,12 @@ def _booted(status: GpuStatus, family: str) -> Mode | Outcome:
 def _gone(device: Gpu, boot0: int, family: str) -> Outcome:
     """Never called gone where it might be held or in its reset: both look the same."""
     seen = f"BOOT_0 reads {boot0:#010x}"
-    if family not in {"hopper", "ls10"} and boot0 == _ALL_ONES:
+    security = device.slot.security
+    firewall = security.firewall if isinstance(security, Security) else None
+    if family not in {"hopper", "ls10"} and boot0 == _ALL_ONES and firewall is not False:
         # Blackwell keeps its BARs behind a firewall until it has booted (gpu-cc.md §9.4).
-        return unknown(Code.GPU_BOOT_INCOMPLETE, f"{seen}: lost, or still behind its firewall")
+        why = "still behind its firewall" if firewall else "lost, or still behind its firewall"
+        return unknown(Code.GPU_BOOT_INCOMPLETE, f"{seen}: {why}")
     if isinstance(device.holders, tuple):
         return bad(Code.GPU_GONE, f"{seen}, though it is awake and nobody has it open")
     return unknown(Code.NO_ACCESS, f"{seen}, and who has it open cannot be told")
@@ -168,6 +192,7 @@ def judge_modes(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
     switches = modes(devices.switches, lockdown)
     reasons = [each for each in gpus.values() if isinstance(each, Outcome)]
     protected = is_protected(devices, want)
+    reasons += [_tied(each) for each in devices.gpus if _is_tied(each, gpus[each.bdf])]
     if protected:
         reasons += [each for each in switches.values() if isinstance(each, Outcome)]
     if reasons:
@@ -181,6 +206,25 @@ def judge_modes(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
         for bdf, each in gpus.items()
         if isinstance(each, Mode)
     )
+
+
+def _is_tied(gpu: Gpu, found: Mode | Outcome) -> bool:
+    """A GPU of a Grace CPU has no mode but off, unless it is one for BMSAI (gpu-cc.md §4.3)."""
+    if gpu.chip is None or not gpu.chip.c2c or not isinstance(found, Mode):
+        return False
+    status = gpu.status
+    bmsai = (
+        isinstance(status, GpuStatus)
+        and gpu.chip.name.startswith("gb1")
+        and isinstance(status.mode, int)
+        and bool(status.mode & _BMSAI)
+    )
+    return found.mode is CcMode.OFF and not bmsai
+
+
+def _tied(gpu: Gpu) -> Outcome:
+    name = gpu.chip.product or gpu.chip.name if gpu.chip else ""
+    return _named(gpu, bad(Code.GPU_C2C, f"{name} is tied to a Grace CPU: it has no mode but off"))
 
 
 def is_protected(devices: Devices, want: CcMode | None) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from nodeagent.checks import enabled, firmware, gpu, kernel, passthrough
+from nodeagent.checks import enabled, fabric, firmware, gpu, kernel, passthrough
 from nodeagent.checks.answer import Gap, Hit
 from nodeagent.checks.check import Ask, Check
 from nodeagent.checks.notes import notes
@@ -31,7 +31,7 @@ _WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS, Verdict.SKIP)
 _PRIVILEGE = ("EPERM", "EACCES")
 
 
-CHECKS: tuple[Check, ...] = (*passthrough.CHECKS, *gpu.CHECKS)
+CHECKS: tuple[Check, ...] = (*passthrough.CHECKS, *fabric.CHECKS, *gpu.CHECKS)
 """In reading order."""
 
 _BESIDE_TABLE = {

@@ -1,7 +1,8 @@
-"""Judges whether a GPU could be put into a guest: groups, drivers, BARs."""
+"""Judges whether a GPU could be put into a guest: groups and drivers."""
 
+from nodeagent.checks.bars import bars
 from nodeagent.checks.check import Check, by_mode, plain
-from nodeagent.checks.gpu import is_protected
+from nodeagent.checks.paths import above, open_doors, some, targets
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, replace_device, unknown, warn
@@ -13,15 +14,6 @@ from nodeagent.model.words import CcMode, Level
 _GROUPS = "/sys/kernel/iommu_groups"
 _BRIDGE = 0x0604
 _HARMLESS_DRIVERS = frozenset({"pci-stub", "pcieport"})
-_IS_64_BIT = 0x100000  # IORESOURCE_MEM_64
-
-
-def targets(facts: Facts, want: CcMode | None) -> tuple[Gpu, ...]:
-    """What is handed to a guest: every GPU, and every switch where protected PCIe is used."""
-    devices = facts.devices
-    if isinstance(devices, Unreadable):
-        return ()
-    return devices.gpus + (devices.switches if is_protected(devices, want) else ())
 
 
 def groups(facts: Facts) -> tuple[Outcome, ...]:
@@ -71,8 +63,14 @@ def _isolated(facts: Facts, gpu: Gpu, group: IommuGroup | None) -> Outcome:
     functions = {bdf: facts.iommu.foreign.get(bdf) for bdf in others}
     strangers = [bdf for bdf, each in functions.items() if _is_stranger(each)]
     if strangers:
-        seen = f"{gpu.bdf} shares group {group.number} with {_names(strangers)}"
-        return bad(Code.IOMMU_GROUP_SHARED, seen, where=f"{_GROUPS}/{group.number}")
+        seen = f"{gpu.bdf} shares group {group.number} with {some(strangers)}"
+        door = next(open_doors(above(facts, gpu)), None)
+        return bad(
+            Code.IOMMU_GROUP_SHARED,
+            f"{seen}; {door[0]} has {door[1]}" if door else seen,
+            where=f"{_GROUPS}/{group.number}",
+            cause=Code.ACS_MISSING if door else None,
+        )
     hidden = [each for each in functions.values() if isinstance(each, Unreadable)]
     if hidden:
         return unknown(Code.NO_ACCESS, printable(str(hidden[0])), where=hidden[0].where)
@@ -84,11 +82,6 @@ def _is_stranger(function: PciFunction | Unreadable | None) -> bool:
     if isinstance(function, Unreadable):
         return False
     return function is None or function.pci_class >> 8 != _BRIDGE
-
-
-def _names(bdfs: list[str]) -> str:
-    named = printable(", ".join(bdfs[:3]), 60)
-    return named if len(bdfs) <= 3 else f"{named} and {len(bdfs) - 3} more"
 
 
 def drivers(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
@@ -135,26 +128,6 @@ def _driver(function: PciFunction) -> Outcome:
         return ok(f"{function.bdf} is bound to {printable(driver, 40)}{by}")
     seen = f"{function.bdf} is bound to {printable(driver, 40)}"
     return bad(Code.GPU_NOT_VFIO, seen, where=where)
-
-
-def bars(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
-    return tuple(replace_device(_bars(each.pci), each.bdf) for each in targets(facts, want))
-
-
-def _bars(function: PciFunction) -> Outcome:
-    """BAR0, and of a GPU the next one; the kernel empties the line of one it could not place."""
-    found = function.bars
-    where = f"/sys/bus/pci/devices/{function.bdf}/resource"
-    if found is None or isinstance(found, Unreadable):
-        return unknown(Code.NO_ACCESS, f"{function.bdf}: BARs cannot be read", where=where)
-    assigned = {bar.number for bar in found if bar.start and bar.size}
-    wide = any(bar.number == 0 and bar.flags & _IS_64_BIT for bar in found)
-    needed = {0, 2 if wide else 1} if function.is_gpu else {0}
-    lost = sorted(needed - assigned)
-    if lost:
-        which = " and ".join(f"resource{number}" for number in lost)
-        return bad(Code.BAR_UNASSIGNED, f"{function.bdf}: {which} without address", where=where)
-    return ok(f"{function.bdf}: {len(assigned)} BARs assigned")
 
 
 def vfio(facts: Facts) -> tuple[Outcome, ...]:

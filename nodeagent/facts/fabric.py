@@ -1,7 +1,8 @@
 """Reads how GPUs are plugged in: bridges with ACS and windows, links, NUMA, fault state."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from nodeagent import data
 from nodeagent.facts import config_space, pci
 from nodeagent.facts.config_space import Extended, Pcie, Space
 from nodeagent.facts.parse import number, parsed, read_number
@@ -15,6 +16,8 @@ _ACS, _ATS, _VSEC, _DVSEC = 0x0D, 0x0F, 0x0B, 0x23
 _ATS_ENABLED = 1 << 15
 _FIREWALL_BIT = {"gb100": 1 << 20, "gb202": 1 << 24}
 _FAULT_CAUSES = {"hopper": 0xFFFF}  # above them lies a position that is no cause
+_FIRST_WINDOW, _MOST_WINDOWS = 7, 16
+_MEMORY, _PREFETCHABLE = 0x200, 0x2000  # IORESOURCE_MEM, IORESOURCE_PREFETCH
 _UNKNOWN_WIDTHS = frozenset({0, 63, 255})  # no link, a dead register, the kernel's "unknown"
 
 
@@ -78,15 +81,14 @@ def bridge(files: Files, bdf: str) -> Bridge | Unreadable:
         header = space.header
         if header[0x0E] & 0x7F != 1:
             return Unreadable(f"{folder}/config", "is that of no bridge")
-        pcie = space.pcie()
+        pcie, where = space.pcie(), f"{folder}/resource"
         return Bridge(
             bdf=bdf,
             vendor=_number(header, 0x00, 2),
             device=_number(header, 0x02, 2),
             port=pcie.port if isinstance(pcie, Pcie) else pcie,
             buses=(header[0x19], header[0x1A]),
-            memory=_memory(header),
-            prefetchable=_prefetchable(header),
+            windows=parsed(where, files.read(where, 1 << 14), windows),
             acs=_acs(space) if isinstance(pcie, Pcie) else pcie,
             link=pcie.link if isinstance(pcie, Pcie) else _sysfs_link(files, folder),
             group=pci.group(files, folder),
@@ -128,7 +130,16 @@ def _security(space: Space, extended: Extended, family: str | None) -> Seen[Secu
         return Unreadable("the security fault register", "reads as all ones")
     bit = _FIREWALL_BIT.get(family)
     firewall = bool(state & bit) if bit and isinstance(state, int) else None
-    return Security(fault & _FAULT_CAUSES.get(family, fault), firewall)
+    fault &= _FAULT_CAUSES.get(family, fault)
+    return Security(fault, tuple(_causes(fault, family)) if fault else (), firewall)
+
+
+def _causes(fault: int, family: str) -> Iterator[str]:
+    """By name where gpu-cc.md §5.5 has one."""
+    names: dict[str, str] = data.load("chips.json")["faults"][family]
+    for bit in range(32):
+        if fault >> bit & 1:
+            yield names.get(str(bit), f"bit {bit}")
 
 
 def _own(space: Space, extended: Extended, kind: int) -> Seen[int]:
@@ -145,23 +156,19 @@ def _own(space: Space, extended: Extended, kind: int) -> Seen[int]:
     return extended.gap
 
 
-def _memory(header: bytes) -> Aperture | None:
-    start = (_number(header, 0x20, 2) & 0xFFF0) << 16
-    end = (_number(header, 0x22, 2) & 0xFFF0) << 16 | 0xFFFFF
-    return _aperture(header[0x20:0x24], start, end)
+def windows(text: str) -> tuple[Aperture, ...]:
+    """The memory windows of a bridge's sysfs `resource`: they follow its BARs and its ROM.
+
+    CPU addresses, as its devices' lines are; what configuration space holds may be offset.
+    """
+    return tuple(_windows(text.split("\n")[_FIRST_WINDOW:]))
 
 
-def _prefetchable(header: bytes) -> Aperture | None:
-    low, high = _number(header, 0x24, 2), _number(header, 0x26, 2)
-    wide = low & 0xF == 1
-    start = (low & 0xFFF0) << 16 | (_number(header, 0x28, 4) << 32 if wide else 0)
-    end = (high & 0xFFF0) << 16 | 0xFFFFF | (_number(header, 0x2C, 4) << 32 if wide else 0)
-    return _aperture(header[0x24:0x28], start, end)
-
-
-def _aperture(raw: bytes, start: int, end: int) -> Aperture | None:
-    """Closed where it ends before it starts, or was never written."""
-    return Aperture(start, end) if start <= end and any(raw) else None
+def _windows(lines: list[str]) -> Iterator[Aperture]:
+    for line in lines[:_MOST_WINDOWS]:
+        start, end, flags = (number(word) for word in line.split())
+        if flags & _MEMORY and 0 < start <= end:
+            yield Aperture(start, end, bool(flags & _PREFETCHABLE))
 
 
 def _number(raw: bytes, offset: int, size: int) -> int:

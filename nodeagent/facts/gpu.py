@@ -82,8 +82,15 @@ def chip_of(function: PciFunction) -> Chip | None:
     for row in rows:
         if int(row["first"], 16) <= function.device <= int(row["last"], 16):
             key = f"{function.device:#06x}"
-            return Chip(row["chip"], row["family"], table["products"].get(key))
+            product = table["products"].get(key)
+            return Chip(row["chip"], row["family"], product, _is_c2c(table["c2c"], function))
     return None
+
+
+def _is_c2c(table: Mapping[str, list[str]], function: PciFunction) -> bool:
+    subsystems = table.get(f"{function.device:#06x}", [])
+    own = f"{function.subsystem[1]:#06x}" if function.subsystem else None
+    return "*" in subsystems or own in subsystems
 
 
 def _vfio_nodes(files: Files, function: PciFunction) -> Seen[tuple[str, ...]]:

@@ -22,6 +22,7 @@ _MODULES = ("kvm_amd", "kvm", "ccp", "vfio_pci", "nvidia", "nouveau")
 _PARAMETERS = {
     "kvm_amd": ("sev", "sev_es", "sev_snp", "npt", "lbrv"),
     "kvm": ("mmio_caching",),
+    "vfio_pci": ("disable_idle_d3",),
 }
 _MISC = ("/sys/fs/cgroup/misc", "/sys/fs/cgroup/misc/misc")
 _MAX_KERNELS = 64

@@ -18,10 +18,11 @@ class Link(NamedTuple):
 
 
 class Aperture(NamedTuple):
-    """The addresses that a bridge lets through, first and last."""
+    """Addresses that a bridge lets through, first and last."""
 
     start: int
     end: int
+    prefetchable: bool
 
     @property
     def size(self) -> int:
@@ -51,15 +52,14 @@ class Acs(NamedTuple):
 
 
 class Bridge(NamedTuple):
-    """One bridge on a path. A None of `port`: no PCIe; of an aperture: it is closed."""
+    """One bridge on a path. A `port` of None: it is none of PCIe. `windows` may be closed all."""
 
     bdf: str
     vendor: int
     device: int
     port: Seen[int]
     buses: tuple[int, int]
-    memory: Aperture | None
-    prefetchable: Aperture | None
+    windows: Seen[tuple[Aperture, ...]]
     acs: Seen[Acs]
     link: Link
     group: Seen[int]
@@ -73,10 +73,12 @@ class Bridge(NamedTuple):
 class Security(NamedTuple):
     """A GPU's word on itself in configuration space (gpu-cc.md §5.5).
 
-    `fault`: the cause bits, 0 for none. `firewall` None: not said by this family.
+    `fault`: the cause bits, 0 for none, and `causes` their names. `firewall`: whether its BARs
+    are still closed; None where the family does not say.
     """
 
     fault: int
+    causes: tuple[str, ...]
     firewall: bool | None
 
 

@@ -192,8 +192,17 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-gpu-no-group", 1, "IOMMU_GROUP_MISSING", NO_WAY_IN),
     Expect("genoa-rtx-pro-6000", 0, None, READY),
     Expect("genoa-rtx-pro-6000-audio", 1, "GPU_NOT_VFIO", NO_WAY_IN),
-    Expect("genoa-gpu-shares-group", 1, "IOMMU_GROUP_SHARED", NO_WAY_IN),
+    Expect("genoa-gpu-shares-group", 1, "IOMMU_GROUP_SHARED", NO_WAY_IN, cause="ACS_MISSING"),
     Expect("genoa-gpu-bar-unassigned", 1, "BAR_UNASSIGNED", NO_WAY_IN),
+    Expect("genoa-gpu-window-small", 1, "BAR_WINDOW_TOO_SMALL", NO_WAY_IN),
+    Expect("genoa-gpu-outside-window", 1, "BAR_WINDOW_TOO_SMALL", NO_WAY_IN),
+    # Warnings about how it is plugged in, none of which gates.
+    Expect("genoa-gpu-x8", 0, None, READY),
+    Expect("genoa-gpu-slow-at-idle", 0, None, READY),
+    Expect("genoa-acs-off", 0, None, READY),
+    Expect("genoa-acs-none", 0, None, READY),
+    Expect("genoa-no-iommufd", 0, None, READY),
+    Expect("genoa-d3cold-allowed", 0, None, READY),
     # The GPU is not as wanted, or cannot be asked.
     Expect("genoa-no-gpu", 1, "NO_GPU", GPU_FAILS),
     Expect("genoa-l40s", 1, "GPU_NOT_CAPABLE", GPU_FAILS),
@@ -226,6 +235,7 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-gpu-security-fault", 1, "GPU_SECURITY_FAULT", GPU_FAILS),
     Expect("genoa-gpu-boot-incomplete", 4, "GPU_BOOT_INCOMPLETE", GPU_UNKNOWN),
     Expect("genoa-gpu-recovery", 1, "GPU_RECOVERY", GPU_FAILS),
+    Expect("genoa-gpu-virtual", 1, "GPU_VIRTUAL", GPU_FAILS),
     # Eight GPUs and four switches are one thing: all of them, or not ready.
     Expect("genoa-hgx-h100", 0, None, READY),
     Expect("genoa-hgx-h100-cc", 0, None, READY),

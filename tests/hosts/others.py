@@ -141,6 +141,7 @@ def gh200(draft: Draft) -> None:
     dev = pci.Device(GPU, "pci0000:40/0000:40:01.1", *model, pci.GPU_BARS, "vfio-pci", 41)
     pci.plug_passed(draft, dev, vfio=0)
     draft.gpu[GPU] = pci.h100_registers(serial=0)
+    pci.registers(draft, mode=0)
     draft.put("/etc/modprobe.d/vfio.conf", "options vfio-pci ids=10de:2342 disable_idle_d3=1")
 
 

@@ -108,6 +108,10 @@ def resource(bars: tuple[Bar, ...]) -> str:
     lines = [(0, 0, 0)] * 13
     for bar in bars:
         lines[bar.index] = (bar.start, bar.start + bar.size - 1, bar.flags)
+    return as_lines(lines)
+
+
+def as_lines(lines: list[tuple[int, int, int]]) -> str:
     return "".join(f"{start:#018x} {end:#018x} {flags:#018x}\n" for start, end, flags in lines)
 
 
@@ -223,38 +227,51 @@ def port_config(dev: Device, *, bus: int, last: int, kind: int) -> bytes:
     config[0x34] = 0x58
     struct.pack_into("<BBHI", config, 0x58, 0x10, 0x00, 0x0002 | kind << 4, 0x00008022)
     put_link(config, 0x58, GEN5_X16)
-    close_windows(config)
     if kind != UPSTREAM:
         struct.pack_into("<IHH", config, 0x100, 0x000D | 1 << 16, 0x005F, 0x001D)
     return bytes(config)
 
 
-def close_windows(config: bytearray) -> None:
+def windows(config: bytes) -> dict[int, tuple[int, int]]:
+    """A bridge's open windows by their line in `resource`: 14 memory, 15 prefetchable."""
+    near, far, low, high, upper, top = struct.unpack_from("<HHHHII", config, 0x20)
+    found = {
+        14: ((near & 0xFFF0) << 16, (far & 0xFFF0) << 16 | 0xFFFFF),
+        15: ((low & 0xFFF0) << 16 | upper << 32, (high & 0xFFF0) << 16 | top << 32 | 0xFFFFF),
+    }
+    return {line: span for line, span in found.items() if span[0] <= span[1]}
+
+
+def close_windows(draft: Draft, bdf: str) -> None:
     """As the kernel closes what nothing needs: they end before they start."""
-    struct.pack_into("<HHHHII", config, 0x20, 0xFFF0, 0x0000, 0xFFF1, 0x0001, 0, 0)
+    _put_windows(draft, bdf, struct.pack("<HHHHII", 0xFFF0, 0, 0xFFF1, 1, 0, 0))
 
 
-def window(config: bytes) -> tuple[int, int]:
-    """The first and the last address of the prefetchable window."""
-    low, high, upper, top = struct.unpack_from("<HHII", config, 0x24)
-    return (low & 0xFFF0) << 16 | upper << 32, (high & 0xFFF0) << 16 | top << 32 | 0xFFFFF
+def set_window(draft: Draft, bdf: str, line: int, start: int, end: int) -> None:
+    config = bytearray(draft.files[f"{home(draft, bdf)}/config"])
+    if line == 14:
+        struct.pack_into("<HH", config, 0x20, start >> 16 & 0xFFF0, end >> 16 & 0xFFF0)
+    else:
+        words = (start >> 16 & 0xFFF0 | 1, end >> 16 & 0xFFF0 | 1, start >> 32, end >> 32)
+        struct.pack_into("<HHII", config, 0x24, *words)
+    _put_windows(draft, bdf, bytes(config[0x20:0x30]))
 
 
-def set_window(draft: Draft, bdf: str, start: int, end: int) -> None:
-    words = (start >> 16 & 0xFFF0 | 1, end >> 16 & 0xFFF0 | 1, start >> 32, end >> 32)
-    poke(draft, bdf, 0x24, struct.pack("<HHII", *words))
+def _put_windows(draft: Draft, bdf: str, words: bytes) -> None:
+    """In configuration space and in the kernel's list, where they follow 13 other lines."""
+    poke(draft, bdf, 0x20, words)
+    lines = [(0, 0, 0)] * 17
+    for line, span in windows(draft.files[f"{home(draft, bdf)}/config"]).items():
+        lines[line] = (*span, {14: 0x200, 15: 0x102201}[line])
+    draft.put(f"{home(draft, bdf)}/resource", as_lines(lines))
 
 
 def widen(draft: Draft, bdf: str, bar: Bar) -> None:
     """Let a bridge through to a BAR below it, by the window of its kind."""
+    line = 15 if bar.flags & 0x2000 else 14
     first, last = bar.start & ~0xFFFFF, (bar.start + bar.size - 1) | 0xFFFFF
-    config = draft.files[f"{home(draft, bdf)}/config"]
-    if bar.flags & 0x2000:
-        start, end = window(config)
-        start, end = (first, last) if start > end else (min(start, first), max(end, last))
-        set_window(draft, bdf, start, end)
-    else:
-        poke(draft, bdf, 0x20, struct.pack("<HH", first >> 16 & 0xFFF0, last >> 16 & 0xFFF0))
+    start, end = windows(draft.files[f"{home(draft, bdf)}/config"]).get(line, (first, last))
+    set_window(draft, bdf, line, min(start, first), max(end, last))
 
 
 def bridges_above(parent: str) -> list[str]:
@@ -288,6 +305,7 @@ def plug_switch(draft: Draft, root: str, *, bus: int, group: int, below: int) ->
 def _plug_bridge(draft: Draft, dev: Device, *, bus: int, last: int, kind: int) -> str:
     plug(draft, dev, config=port_config(dev, bus=bus, last=last, kind=kind))
     draft.put(f"{home(draft, dev.bdf)}/power_state", "D0")
+    close_windows(draft, dev.bdf)
     train(draft, dev.bdf, GEN5_X16)
     return f"{dev.parent}/{dev.bdf}"
 

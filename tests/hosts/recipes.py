@@ -1,6 +1,6 @@
 """Every made-up host: what it is, and the small deltas that make it of `genoa-ready`."""
 
-from tests.hosts import cpus, hgx, kernels, others, sockets
+from tests.hosts import cpus, hgx, kernels, others, plugging, sockets
 from tests.hosts import gpu_states as gpu
 from tests.hosts import snp_faults as snp
 from tests.hosts.base import genoa_ready
@@ -158,6 +158,15 @@ GPUS: dict[str, Recipe] = {
     "genoa-gpu-security-fault": ("BOOT_0 reads 0xbadf0200", (gpu.security_fault,)),
     "genoa-gpu-boot-incomplete": ("boot status 0", (gpu.boot_incomplete,)),
     "genoa-gpu-recovery": ("FSP recovery mode", (gpu.recovery,)),
+    "genoa-gpu-virtual": ("BOOT_1 says virtual function", (plugging.virtual,)),
+    "genoa-gpu-window-small": ("a window of 512 MiB above it", (plugging.window_too_small,)),
+    "genoa-gpu-outside-window": ("half its large BAR cut off", (plugging.outside_window,)),
+    "genoa-gpu-x8": ("8 of 16 lanes", (plugging.narrow,)),
+    "genoa-gpu-slow-at-idle": ("2.5 GT/s of 32, as to save power", (plugging.slow_at_idle,)),
+    "genoa-acs-off": ("its port's ACS is off, its group holds", (plugging.acs_off,)),
+    "genoa-acs-none": ("its port has no ACS, its group holds", (plugging.acs_none,)),
+    "genoa-no-iommufd": ("no /dev/iommu", (plugging.no_iommufd,)),
+    "genoa-d3cold-allowed": ("awake, disable_idle_d3 off", (plugging.may_lose_power,)),
 }
 
 _HGX = (cpus.genoa_dual, sockets.two(tib=2), hgx.baseboard(hgx.H100, nvswitches=4))
