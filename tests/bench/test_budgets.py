@@ -30,6 +30,7 @@ NOT_IMPORTED = {
     *("kubernetes", "yaml", "urllib3", "requests", "ssl", "http", "socketserver", "asyncio"),
     *("psutil", "pyudev", "prometheus_client", "tarfile", "tempfile", "subprocess", "logging"),
     *("nodeagent.kube", "nodeagent.agent", "nodeagent.publish", "nodeagent.report.document"),
+    "nodeagent.boards",
 }
 
 

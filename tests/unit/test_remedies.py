@@ -184,6 +184,13 @@ def _steps(host: Path, dmi: Dmi) -> list[str]:
      No such entry: update the BIOS. HPE's names: UEFI System Utilities guide.""",
         ),
         (
+            "genoa-snp-hidden",
+            HPE,
+            """\
+  1. [bios, reboot] AMD Secure Nested Paging: Enabled (HPE ProLiant)
+     No such entry: update the BIOS. No kernel option can replace this.""",
+        ),
+        (
             "genoa-smee-off",
             LENOVO,
             """\
