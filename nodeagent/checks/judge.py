@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from nodeagent.checks import enabled, fabric, firmware, gpu, kernel, passthrough
+from nodeagent.checks import enabled, fabric, firmware, gpu, hazards, kernel, passthrough
 from nodeagent.checks.answer import Gap, Hit
 from nodeagent.checks.check import Ask, Check
 from nodeagent.checks.notes import notes
@@ -28,10 +28,17 @@ _IOMMU_ROOTS = frozenset({Code.BIOS_IOMMU_OFF, Code.IOMMU_PASSTHROUGH_OR_OFF})
 _NEEDS_TRANSLATION = frozenset({Code.IOMMU_PASSTHROUGH_OR_OFF})
 _NEEDS_IOMMU = _NEEDS_TRANSLATION | {Code.IOMMU_GROUP_MISSING, Code.GPU_NOT_VFIO}
 _WORST = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.PASS, Verdict.SKIP)
+_TABLE = frozenset({"snp.enabled", *FACETS, "log.trouble", "cpus.online"})
+"""What one fault of the table explains; other hazards of the same level stand for themselves."""
 _PRIVILEGE = ("EPERM", "EACCES")
 
 
-CHECKS: tuple[Check, ...] = (*passthrough.CHECKS, *fabric.CHECKS, *gpu.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *passthrough.CHECKS,
+    *fabric.CHECKS,
+    *gpu.CHECKS,
+    *hazards.CHECKS,
+)
 """In reading order."""
 
 _BESIDE_TABLE = {
@@ -155,7 +162,7 @@ def _fold(each: Finding, root: Finding | None, *, no_groups: bool) -> Finding:
     """A facet folds under the table's row; what needs an IOMMU, under the IOMMU that is off."""
     if root is None or each is root or root.code is None or each.verdict is Verdict.PASS:
         return each
-    same_table = each.level is Level.ENABLED and root.level is Level.ENABLED
+    same_table = each.check in _TABLE and root.check in _TABLE
     follows = _NEEDS_IOMMU if no_groups else _NEEDS_TRANSLATION
     if not same_table and not (root.code in _IOMMU_ROOTS and each.code in follows):
         return each

@@ -11,6 +11,7 @@ from nodeagent.checks.answer import (
     logged,
     shown,
 )
+from nodeagent.checks.options import CMDLINE, closed, in_force, truth, words
 from nodeagent.checks.silicon import identity, snp_enable
 from nodeagent.model.codes import Code
 from nodeagent.model.cpu import SevLeaf
@@ -19,20 +20,21 @@ from nodeagent.model.host import KVM_ENABLES_SNP, KernelLog
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
 
-_CMDLINE = "/proc/cmdline"
 _ON = frozenset({"Y", "1"})
 _SNP = "kvm_amd.sev_snp"
 _IOMMU_WORDS = {"pt": True, "nopt": False, "off": True}
-_DISABLING = {
-    "kvm_amd": frozenset({"sev", "sev_es", "sev_snp", "npt", "lbrv"}),
-    "kvm": frozenset({"mmio_caching"}),
-}
+_DISABLING = frozenset(
+    {
+        "kvm_amd.sev",
+        "kvm_amd.sev_es",
+        "kvm_amd.sev_snp",
+        "kvm_amd.npt",
+        "kvm_amd.lbrv",
+        "kvm.mmio_caching",
+    }
+)
+_PSP_DRIVER = ("CONFIG_CRYPTO_DEV_CCP", "CONFIG_CRYPTO_DEV_CCP_DD", "CONFIG_CRYPTO_DEV_SP_PSP")
 _NEEDED_BY_SEV = ("kvm_amd.npt", "kvm_amd.lbrv", "kvm.mmio_caching")
-
-
-def words(facts: Facts) -> tuple[str, ...]:
-    found = facts.kernel.cmdline
-    return found if isinstance(found, tuple) else ()
 
 
 def snp_offered(facts: Facts) -> bool:
@@ -64,16 +66,6 @@ def _takes_iommu(name: str, value: str) -> bool | None:
             return None
 
 
-def truth(value: str) -> bool | None:
-    """As the kernel's kstrtobool reads it: by the first character, or two after an `o`."""
-    start = value.lower()[:2]
-    if start[:1] in {"y", "t", "1"} or start == "on":
-        return True
-    if start[:1] in {"n", "f", "0"} or start == "of":
-        return False
-    return None
-
-
 def iommu_passthrough(facts: Facts) -> Answer:
     """Row 11. Also where the log is closed: these words alone make the kernel refuse SNP."""
     told = logged(facts.log, "iommu_passthrough")
@@ -81,7 +73,7 @@ def iommu_passthrough(facts: Facts) -> Answer:
     if isinstance(told, Hit):
         return Hit(f"{because}; {told.seen}" if because else told.seen, told.where, cause)
     if cause is Code.IOMMU_OPTION and not snp_offered(facts):
-        return Hit(because, _CMDLINE, cause)
+        return Hit(because, CMDLINE, cause)
     return told if isinstance(told, Gap) and not snp_offered(facts) else Miss()
 
 
@@ -110,7 +102,7 @@ def iommu_v2(facts: Facts) -> Answer:
         if word.startswith("amd_iommu=") and "pgtbl_v2" in word.partition("=")[2].split(",")
     ]
     if guilty and not snp_offered(facts):
-        return Hit(f"the kernel command line has {printable(guilty[-1])}", _CMDLINE)
+        return Hit(f"the kernel command line has {printable(guilty[-1])}", CMDLINE)
     return told if isinstance(told, Gap) and not snp_offered(facts) else Miss()
 
 
@@ -155,7 +147,8 @@ def kvm_not_loaded(facts: Facts) -> Answer:
     svm = logged(facts.log, "svm_off")
     if isinstance(svm, Hit):
         return Hit(svm.seen, svm.where, code=Code.BIOS_SVM_OFF)
-    return Hit("kvm_amd is not loaded", "/sys/module")
+    seen, cause = unbuilt(facts, "CONFIG_KVM", "CONFIG_KVM_AMD")
+    return Hit(f"kvm_amd is not loaded{seen}", "/sys/module", cause)
 
 
 def no_kvm_device(facts: Facts) -> Answer:
@@ -181,10 +174,9 @@ def no_snp_host(facts: Facts) -> Answer:
         return Miss(f"its parameter sev_snp is {printable(value, 20)}")
     release = facts.kernel.release
     name = f"kernel {printable(release, 40)}" if isinstance(release, str) else "this kernel"
-    seen = f"kvm_amd of {name} has no parameter sev_snp"
-    if config_option(facts, "CONFIG_KVM_AMD_SEV") == "n":
-        seen += ", and it was built without CONFIG_KVM_AMD_SEV"
-    return Hit(seen, "/sys/module/kvm_amd/parameters")
+    without, cause = unbuilt(facts, "CONFIG_KVM_AMD_SEV", *_PSP_DRIVER)
+    seen = f"kvm_amd of {name} has no parameter sev_snp{without}"
+    return Hit(seen, "/sys/module/kvm_amd/parameters", cause)
 
 
 def config_option(facts: Facts, name: str) -> str | None:
@@ -195,35 +187,32 @@ def config_option(facts: Facts, name: str) -> str | None:
     return config.get(name, "n")
 
 
+def unbuilt(facts: Facts, *names: str) -> tuple[str, Code | None]:
+    """Which of these options the kernel was built without: as words to add, and as a cause."""
+    missing = [name for name in names if config_option(facts, name) == "n"]
+    if not missing:
+        return "", None
+    return f": this kernel was built without {' and '.join(missing)}", Code.KERNEL_CONFIG
+
+
 def param_disabled(facts: Facts) -> Answer:
     """Row 18. Only where KVM does not offer SNP: a later word may have undone an earlier."""
     if snp_offered(facts):
         return Miss("kvm_amd offers SEV-SNP")
-    return either(_off_by_word(facts), _off_by_file(facts), _off_as_it_runs(facts))
+    return either(_off_by_option(facts), _off_as_it_runs(facts))
 
 
-def _off_by_word(facts: Facts) -> Answer:
-    found = facts.kernel.cmdline
-    if not isinstance(found, tuple):
-        return gap(_CMDLINE, found)
-    for word in found:
-        module, _, rest = word.replace("-", "_").partition(".")
-        name, _, value = rest.partition("=")
-        if _disables(module, name, value):
-            return Hit(f"the kernel command line has {printable(word)}", _CMDLINE)
-    return Miss("no option turns SEV off")
-
-
-def _off_by_file(facts: Facts) -> Answer:
-    for option in facts.kernel.options:
-        if _disables(option.module, option.name, option.value):
-            return Hit(f"{option.where} has: {printable(option.line)}", option.where)
-    closed = facts.kernel.options_closed
-    return Gap(closed) if closed else Miss()
-
-
-def _disables(module: str, name: str, value: str) -> bool:
-    return name in _DISABLING.get(module, ()) and truth(value) is False
+def _off_by_option(facts: Facts) -> Answer:
+    """No option is blamed where what could have undone it cannot be read."""
+    off = [
+        option
+        for option in in_force(facts).values()
+        if option.name in _DISABLING and truth(option.value) is False
+    ]
+    unread = closed(facts)
+    if off and (unread is None or off[-1].where == CMDLINE):
+        return Hit(off[-1].seen, off[-1].where)
+    return Gap(unread) if unread else Miss("no option turns SEV off")
 
 
 def _off_as_it_runs(facts: Facts) -> Answer:
@@ -296,7 +285,9 @@ def snp_not_enabled(facts: Facts) -> Answer:
             return gap("uname", facts.kernel.release, absent="names no version")
         if version >= KVM_ENABLES_SNP:
             return Miss("SYSCFG[24] is 0 until kvm_amd loads")
-    return Hit("SYSCFG[24] is 0: the kernel has not enabled SNP", "MSR 0xc0010010")
+    without, cause = unbuilt(facts, "CONFIG_AMD_IOMMU", "CONFIG_KVM_AMD_SEV")
+    seen = f"SYSCFG[24] is 0, the kernel has not enabled SNP{without}"
+    return Hit(seen, "MSR 0xc0010010", cause)
 
 
 def disabled_after_init(facts: Facts) -> Answer:

@@ -2,14 +2,49 @@
 
 from collections.abc import Iterator
 
+from nodeagent import data
 from nodeagent.checks.answer import shown
+from nodeagent.checks.hazards import can_host_snp, is_value, known_kernels
+from nodeagent.checks.kernel import config_option
+from nodeagent.checks.options import in_force
 from nodeagent.model.facts import Facts
-from nodeagent.model.host import KernelLog
+from nodeagent.model.host import KernelLog, parse_version
+from nodeagent.model.text import printable
+
+_FOR_LOOKING = {
+    "CONFIG_X86_MSR": "MSRs cannot be read",
+    "CONFIG_X86_CPUID": "CPUID cannot be read",
+    "CONFIG_CGROUP_MISC": "nothing counts the ASIDs",
+}
 
 
 def notes(facts: Facts) -> tuple[str, ...]:
     """In reading order."""
-    return tuple(_harmless(facts))
+    if not can_host_snp(facts):
+        return ()
+    return (*_kernel(facts), *_options(facts), *_blind(facts), *_harmless(facts))
+
+
+def _kernel(facts: Facts) -> Iterator[str]:
+    version, newest = facts.kernel.version, known_kernels()["newest"]
+    if version and version > (parse_version(newest) or version):
+        release = printable(str(facts.kernel.release), 40)
+        yield f"kernel {release} is newer than {newest}, the newest that this version knows"
+
+
+def _options(facts: Facts) -> Iterator[str]:
+    """Options that guides ask for and that are neither needed nor harmful."""
+    force = in_force(facts)
+    for row in data.load("options.json")["notes"]:
+        option = force.get(row["option"])
+        if option and is_value(option, row["value"]):
+            yield f"{option.seen}: it {row['says']}"
+
+
+def _blind(facts: Facts) -> Iterator[str]:
+    for name, lost in _FOR_LOOKING.items():
+        if config_option(facts, name) == "n":
+            yield f"this kernel was built without {name}: {lost}"
 
 
 def _harmless(facts: Facts) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from nodeagent.checks.bars import bars
 from nodeagent.checks.check import Check, by_mode, plain
+from nodeagent.checks.kernel import unbuilt
 from nodeagent.checks.paths import above, open_doors, some, targets
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
@@ -142,7 +143,9 @@ def vfio(facts: Facts) -> tuple[Outcome, ...]:
         return (ok("vfio-pci is loaded"),)
     if isinstance(loaded, Unreadable):
         return (unknown(Code.NO_ACCESS, str(loaded)),)
-    return (bad(Code.VFIO_MISSING, "vfio-pci is not loaded", where="/sys/module/vfio_pci"),)
+    without, cause = unbuilt(facts, "CONFIG_VFIO", "CONFIG_VFIO_PCI")
+    seen = f"vfio-pci is not loaded{without}"
+    return (bad(Code.VFIO_MISSING, seen, where="/sys/module/vfio_pci", cause=cause),)
 
 
 def host_drivers(facts: Facts) -> tuple[Outcome, ...]:

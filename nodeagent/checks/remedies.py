@@ -107,6 +107,9 @@ REMEDIES: Mapping[Code, Remedy] = {
         _BOOT,
         "This kernel was built to pass the IOMMU by; another one need not be.",
     ),
+    Code.KERNEL_CONFIG: Remedy(
+        Who.KERNEL, "boot a kernel that was built with the options named", _BOOT
+    ),
     Code.IOMMU_V2_PGTABLE: Remedy(Who.KERNEL, f"remove amd_iommu=pgtbl_v2 from {_WORDS}", _BOOT),
     Code.RMP_INIT_FAILED: Remedy(
         Who.KERNEL,
@@ -427,6 +430,10 @@ CAUSES: Mapping[tuple[Code, Code], Remedy] = {
     (Code.SNP_INIT_INVALID_CONFIG, Code.CPUS_OFFLINE): REMEDIES[Code.CPUS_OFFLINE],
     (Code.SNP_INIT_INVALID_CONFIG, Code.LEGACY_BOOT): REMEDIES[Code.LEGACY_BOOT],
     (Code.SNP_INIT_INVALID_CONFIG, Code.SEV_FW_TOO_OLD): REMEDIES[Code.SEV_FW_TOO_OLD],
+    (Code.KVM_AMD_NOT_LOADED, Code.KERNEL_CONFIG): REMEDIES[Code.KERNEL_CONFIG],
+    (Code.KERNEL_NO_SNP_HOST, Code.KERNEL_CONFIG): REMEDIES[Code.KERNEL_NO_SNP_HOST],
+    (Code.KERNEL_SNP_NOT_ENABLED, Code.KERNEL_CONFIG): REMEDIES[Code.KERNEL_CONFIG],
+    (Code.VFIO_MISSING, Code.KERNEL_CONFIG): REMEDIES[Code.KERNEL_CONFIG],
 }
 
 _FROM_7_1: Mapping[Code, Remedy] = {

@@ -44,6 +44,11 @@ def read(machine: Machine) -> Kernel:
         options_closed=options_closed,
         loaded=loaded,
         parameters=dict(_parameters(files, loaded)),
+        takes={
+            module: files.names(f"/sys/module/{module}/parameters")
+            for module in _PARAMETERS
+            if loaded[module] is True
+        },
         misc_capacity=_misc(files, "capacity"),
         misc_current=_misc(files, "current"),
         installed=_installed(files),

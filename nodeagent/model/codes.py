@@ -68,6 +68,9 @@ class Code(StrEnum):
     CPUS_OFFLINE = auto()
     LEGACY_BOOT = auto()
 
+    # A cause of what a kernel lacks: it was built without an option.
+    KERNEL_CONFIG = auto()
+
     # What the kernel log warns of while SNP runs.
     SNP_LOG_TROUBLE = auto()
 

@@ -69,7 +69,10 @@ class Kvm(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """`parameters` holds `module.name`; a module that is not loaded has none."""
+    """`parameters` holds `module.name`; a module that is not loaded has none.
+
+    `takes` are the names of all the parameters that a module shows, by module.
+    """
 
     release: Seen[str]
     config: Seen[Mapping[str, str]]
@@ -78,6 +81,7 @@ class Kernel(NamedTuple):
     options_closed: Unreadable | None
     loaded: Mapping[str, Seen[bool]]
     parameters: Mapping[str, Seen[str]]
+    takes: Mapping[str, Seen[tuple[str, ...]]]
     misc_capacity: Seen[Mapping[str, int]]
     misc_current: Seen[Mapping[str, int]]
     installed: Seen[tuple[str, ...]]

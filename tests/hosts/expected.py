@@ -25,7 +25,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """`inspector` is what an unprivileged pod must say where that is something else."""
+    """`inspector` is what an unprivileged pod must say where that is something else.
+
+    `warns` are codes that must be warned of; there may be others.
+    """
 
     name: str
     exit: int
@@ -33,6 +36,7 @@ class Expect:
     levels: str
     cause: str | None = None
     inspector: View | None = None
+    warns: tuple[str, ...] = ()
 
     def unprivileged(self) -> View:
         return self.inspector or View(self.exit, self.root, self.levels)
@@ -247,4 +251,26 @@ TABLE: tuple[Expect, ...] = (
     Expect("turin-hgx-b200-one-off", 1, "GPU_MODE_MIXED", GPU_FAILS),
     # All ones from a Blackwell may be a boot under way (gpu-cc.md §9.4).
     Expect("turin-hgx-b200-firewall", 4, "GPU_BOOT_INCOMPLETE", GPU_UNKNOWN),
+    # It works, and bites later.
+    Expect("genoa-mitigations-off", 0, None, READY, warns=("OPTION_HAZARD",)),
+    Expect("genoa-option-of-wrong-module", 0, None, READY, warns=("OPTION_IGNORED",)),
+    Expect("genoa-option-undone", 0, None, READY),
+    Expect(
+        "genoa-option-undone-iommu-pt",
+        1,
+        "IOMMU_PASSTHROUGH_OR_OFF",
+        NO_SNP,
+        cause="IOMMU_OPTION",
+    ),
+    Expect(
+        "turin-6.11",
+        0,
+        None,
+        READY,
+        inspector=CANNOT_TELL,
+        warns=("KERNEL_OLD_FOR_CPU", "KERNEL_OLD_FOR_GPU"),
+    ),
+    # The kernel was built without it: no modprobe helps.
+    Expect("genoa-kvm-not-built", 1, "KVM_AMD_NOT_LOADED", NO_SNP, cause="KERNEL_CONFIG"),
+    Expect("genoa-vfio-not-built", 1, "VFIO_MISSING", NO_WAY_IN, cause="KERNEL_CONFIG"),
 )

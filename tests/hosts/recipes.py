@@ -2,6 +2,7 @@
 
 from tests.hosts import cpus, hgx, kernels, others, plugging, sockets
 from tests.hosts import gpu_states as gpu
+from tests.hosts import hazards as bites
 from tests.hosts import snp_faults as snp
 from tests.hosts.base import genoa_ready
 from tests.hosts.draft import Delta, Draft
@@ -190,7 +191,36 @@ BASEBOARDS: dict[str, Recipe] = {
     ),
 }
 
-HOSTS: dict[str, Recipe] = READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS
+HAZARDS: dict[str, Recipe] = {
+    "genoa-mitigations-off": ("ready, with mitigations=off", (bites.asks("mitigations=off"),)),
+    "genoa-option-of-wrong-module": (
+        "ready; kvm.sev_es=1 does nothing",
+        (bites.asks("kvm.sev_es=1"),),
+    ),
+    "genoa-option-undone": (
+        "ready; a later file takes an option back",
+        (
+            bites.modprobe("a", "options kvm_amd sev_snp=0"),
+            bites.modprobe("z", "options kvm_amd sev_snp=1"),
+        ),
+    ),
+    "genoa-option-undone-iommu-pt": (
+        "iommu=pt, and an option that a later file takes back",
+        (
+            snp.iommu_pt,
+            bites.modprobe("a", "options kvm_amd sev_snp=0"),
+            bites.modprobe("z", "options kvm_amd sev_snp=1"),
+        ),
+    ),
+    "turin-6.11": (
+        "a kernel older than the CPU",
+        (cpus.turin_one_table, kernels.kernel_6_11),
+    ),
+    "genoa-kvm-not-built": ("a kernel without CONFIG_KVM_AMD", (bites.kvm_not_built,)),
+    "genoa-vfio-not-built": ("a kernel without CONFIG_VFIO_PCI", (bites.vfio_not_built,)),
+}
+
+HOSTS: dict[str, Recipe] = READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS | HAZARDS
 
 # §8.3 #17: what the inspector sees of another host. It sees less of every host; two are kept.
 UNPRIVILEGED = {

@@ -6,7 +6,7 @@ import pytest
 
 from nodeagent.capture.archive import open_capture
 from nodeagent.checks.judge import judge
-from nodeagent.checks.kernel import truth
+from nodeagent.checks.options import truth
 from nodeagent.facts import holders
 from nodeagent.facts.kernel import max_pfn, tokens
 from nodeagent.facts.look import look

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent.model.findings import Judgement
+from nodeagent.model.words import Verdict
 from tests.hosts import recipes
 from tests.hosts.expected import TABLE, Expect
 from tests.hosts.inspector import inspect_as
@@ -32,6 +33,8 @@ def test_a_host_has_its_whole_expected_outcome(expect: Expect, hosts: Path) -> N
     assert _levels(judgement) == expect.levels
     assert (_root(judgement), _cause(judgement)) == (expect.root, expect.cause)
     assert judgement.ready.exit_code == expect.exit
+    warned = {each.code for each in judgement.findings if each.verdict is Verdict.WARN}
+    assert set(expect.warns) <= warned
 
 
 @pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
