@@ -112,10 +112,10 @@ class Space:
 def opened(files: Files, path: str) -> Iterator[Space | Unreadable]:
     """The file `config` of a function that is awake: reading it would wake one in D3cold."""
     with files.parts(path) as parts:
-        yield _space(path, parts)
+        yield space(path, parts)
 
 
-def _space(path: str, parts: Seen[Parts]) -> Space | Unreadable:
+def space(path: str, parts: Seen[Parts]) -> Space | Unreadable:
     if parts is None:
         return Unreadable(path, "is absent")
     if isinstance(parts, Unreadable):

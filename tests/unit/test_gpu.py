@@ -8,9 +8,11 @@ from nodeagent.checks.gpu import Mode, mode_of
 from nodeagent.checks.judge import judge
 from nodeagent.facts.gpu import chip_of
 from nodeagent.host.gpu.status import FAMILIES, read_status
+from nodeagent.model.fabric import Security, Slot
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome
 from nodeagent.model.pci import (
+    Asleep,
     Devices,
     Gpu,
     GpuStatus,
@@ -226,3 +228,119 @@ def test_all_devices_share_the_wanted_confidential_mode(
     code: str | None,
 ) -> None:
     assert _level(want, *modes, switches=switches) == (verdict, code)
+
+
+@pytest.mark.parametrize(
+    ("boot1", "expected"),
+    [
+        (0x0, "on"),
+        (0x00010000, "GPU_VIRTUAL"),
+        (0x00020000, "GPU_VIRTUAL"),
+        (0x00000005, "on"),
+        (0xBADF1100, "on"),  # a bus error is no answer, though its bits look like one
+    ],
+)
+def test_a_virtual_gpu_is_named(boot1: int, expected: str) -> None:
+    status = _status(0x2331, boot0=GH100, boot=0xFF, mode=0x1)._replace(boot1=boot1)
+
+    assert _word(mode_of(_gpu(0x2331, status), "none")) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "version"),
+    [(0x0210, (2, 16)), (0x0, None), (0xFFFFF105, (1, 5))],
+)
+def test_the_fsp_says_its_version(value: int, version: tuple[int, int] | None) -> None:
+    registers = Fields({0x0: GH100, 0x8F0334: value})
+
+    assert read_status(registers, "hopper").fsp == version
+
+
+@pytest.mark.parametrize("value", [0xBADF5108, 0xFFFFFFFF])
+def test_an_error_in_place_of_the_fsps_version_is_no_version(value: int) -> None:
+    """Seen on an H100 in CC mode (gpu-cc.md §5.1)."""
+    found = read_status(Fields({0x0: GH100, 0x8F0334: value}), "hopper").fsp
+
+    assert isinstance(found, Unreadable)
+
+
+def test_a_switch_has_no_such_version() -> None:
+    assert read_status(Fields({0x8F0334: 0x210}), "ls10").fsp is None
+
+
+FAULT = Security(0x8010, ("FSP_DCLS", "BOOTFSM"), None)
+DARK = {"boot0": 0xFFFFFFFF}
+
+
+def _with_security(device: int, security: Security, **registers: int) -> Mode | Outcome:
+    gpu = _gpu(device, _status(device, **registers))
+    return mode_of(gpu._replace(slot=Slot(security=security)), "none")
+
+
+def test_a_security_fault_is_named_by_its_causes() -> None:
+    found = _with_security(0x2331, FAULT, boot0=0xBADF0200)
+
+    assert isinstance(found, Outcome)
+    assert (found.code, found.verdict) == ("GPU_SECURITY_FAULT", Verdict.FAIL)
+    assert "0x8010: FSP_DCLS, BOOTFSM" in found.seen
+
+
+@pytest.mark.parametrize("status", [Unreadable("resource0", "EPERM"), Held(()), Asleep("D3hot")])
+def test_a_security_fault_is_seen_where_registers_are_not(status: Status) -> None:
+    gpu = _gpu(0x2331, status)._replace(slot=Slot(security=FAULT))
+
+    assert _word(mode_of(gpu, "none")) == "GPU_SECURITY_FAULT"
+
+
+@pytest.mark.parametrize(
+    ("firewall", "expected"),
+    [(True, "GPU_BOOT_INCOMPLETE"), (False, "GPU_GONE"), (None, "GPU_BOOT_INCOMPLETE")],
+)
+def test_behind_its_firewall_a_blackwell_is_not_gone(firewall: bool | None, expected: str) -> None:
+    assert _word(_with_security(0x2901, Security(0, (), firewall), **DARK)) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "subsystem", "c2c"),
+    [
+        (0x2342, 0x16EB, True),
+        (0x2342, None, True),
+        (0x2941, 0x20D5, True),  # a GB200 that NVIDIA's own tool does not list
+        (0x31C2, 0x21F1, True),
+        (0x31C2, 0x20E6, False),
+        (0x31C2, None, False),
+        (0x2331, 0x1626, False),
+    ],
+)
+def test_a_gpu_of_a_grace_cpu_is_known_by_its_ids(
+    device: int, subsystem: int | None, c2c: bool
+) -> None:
+    function = _function(device)._replace(subsystem=(0x10DE, subsystem) if subsystem else None)
+    chip = chip_of(function)
+
+    assert chip
+    assert chip.c2c is c2c
+
+
+@pytest.mark.parametrize(
+    ("device", "boot0", "mode", "code"),
+    [
+        (0x2342, GH100, 0x0, "GPU_C2C"),
+        (0x2941, GB100, 0x0, "GPU_C2C"),
+        # A bare-metal mode of its own: whether off is to stay is not ours to say.
+        (0x2941, GB100, 0x100, "GPU_MODE_OFF"),
+        # On Hopper the bit is another's.
+        (0x2342, GH100, 0x100, "GPU_C2C"),
+        # What a register proves is not talked away.
+        (0x2342, GH100, 0x1, None),
+    ],
+)
+def test_a_gpu_of_a_grace_cpu_has_no_mode_but_off(
+    device: int, boot0: int, mode: int, code: str | None
+) -> None:
+    gpu = _gpu(device, _status(device, boot0=boot0, boot=0xFF, mode=mode))
+    facts: Facts = facts_of(HOSTS / "genoa-ready")
+    found = facts._replace(devices=Devices((gpu,), (), (), vfio=True))
+    root = judge(found, profile=Profile.GPU, want=None).root
+
+    assert (root.code if root else None) == code
