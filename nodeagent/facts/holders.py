@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from nodeagent.model.pci import Holder
+from nodeagent.model.pci import Holder, held_node
 from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Files
 
-_NODE_FOLDERS = ("/dev/vfio/", "/dev/nvidia")
-_CONTAINER = "/dev/vfio/vfio"
 _MAX_PROCESSES = 1 << 17
 
 
@@ -45,14 +43,7 @@ def _nodes(files: Files, pid: str) -> tuple[set[str], Unreadable | None]:
         return set(), descriptors
     links = [files.link(f"{folder}/{name}") for name in descriptors]
     closed = next((link for link in links if isinstance(link, Unreadable)), None)
-    return {node for link in links if isinstance(link, str) and (node := _gpu_node(link))}, closed
-
-
-def _gpu_node(link: str) -> str | None:
-    """A capture keeps these links relative to its root; only what follows /dev counts."""
-    at = link.find("/dev/")
-    node = link[at:] if at >= 0 else ""
-    return node if node.startswith(_NODE_FOLDERS) and node != _CONTAINER else None
+    return {node for link in links if isinstance(link, str) and (node := held_node(link))}, closed
 
 
 def _command(files: Files, pid: str) -> str:

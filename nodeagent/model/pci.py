@@ -78,6 +78,20 @@ class Holder(NamedTuple):
         return f"{self.command} (pid {self.pid}, {self.node})"
 
 
+_NODE_FOLDERS = ("/dev/vfio/", "/dev/nvidia")
+_CONTAINER = "/dev/vfio/vfio"
+
+
+def held_node(link: str) -> str | None:
+    """The device node that an open file's link names, if a GPU is held by it.
+
+    A capture keeps these links relative to its root; only what follows /dev counts.
+    """
+    at = link.find("/dev/")
+    node = link[at:] if at >= 0 else ""
+    return node if node.startswith(_NODE_FOLDERS) and node != _CONTAINER else None
+
+
 class Sighting(NamedTuple):
     """The last mode of this boot that a register proved, and when (RFC 3339)."""
 
