@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import NoReturn, TypeVar
 
-from nodeagent.capture.shape import Node, describe, load, mapping_of_text, paths
+from nodeagent.capture.shape import NOT_CAPTURED, Node, describe, load, mapping_of_text, paths
 from nodeagent.errors import CaptureError, HostError, nearest
 from nodeagent.host import klog
 from nodeagent.host.devices import combine
@@ -19,22 +19,37 @@ from nodeagent.seams import FILE_LIMIT, Files, Parts, Registers
 T = TypeVar("T")
 
 VERSION = 1
-_NOT_CAPTURED = "not captured"
 _HOST_KEYS = frozenset(
-    {"version", "captured", "note", "uname", "boot_id", "euid", "absent", "denied"}
+    {
+        *("version", "captured", "note", "uname", "boot_id", "euid", "absent", "denied"),
+        *("listed", "log_from", "masked"),
+    }
 )
 _PROBE_KEYS = frozenset({"cpuid", "msr", "sev", "kvm", "gpu", "versions"})
 _KVM_KEYS = frozenset({"api_version", "vm_types", "sev_vmsa_features", "policy_bits"})
-_SEV_NAMES = {1: "platform_status", 9: "snp_platform_status"}
+_PROCESSES = "/proc"
+"""Read name by name in every capture, though one that was written keeps few processes."""
+CPUID_DEVICE = "/dev/cpu/0/cpuid"
+SEV_NAMES = {1: "platform_status", 9: "snp_platform_status"}
 
 
 class CapturedFiles:
-    """The tree `root/`, with what host.json says of paths that are not in it."""
+    """The tree `root/`, with what host.json says of paths that are not in it.
 
-    def __init__(self, root: Root, absent: frozenset[str], denied: Mapping[str, str]) -> None:
+    `listed` are the folders that are known name by name; None: every folder in the tree is.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        absent: frozenset[str],
+        denied: Mapping[str, str],
+        listed: frozenset[str] | None = None,
+    ) -> None:
         self._root = root
         self._absent = absent
         self._denied = denied
+        self._listed = listed
 
     def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> Seen[bytes]:
         found = self.denied(path)
@@ -50,15 +65,23 @@ class CapturedFiles:
             yield self.denied(path) or self._or_why(path, found)
 
     def names(self, path: str) -> Seen[tuple[str, ...]]:
-        return self.denied(path) or self._or_why(path, self._root.names(path))
+        if gap := self.denied(path):
+            return gap
+        found = self._or_why(path, self._root.names(path))
+        if isinstance(found, tuple) and not (path == _PROCESSES or self._is_listed(path)):
+            return Unreadable(path, NOT_CAPTURED)
+        return found
 
     def link(self, path: str) -> Seen[str]:
-        return self._or_why(path, self._root.link(path))
+        found = self._root.link(path)
+        if isinstance(found, str):
+            return found
+        return self.denied(path) or self._or_why(path, found)
 
     def has(self, path: str) -> bool | Unreadable:
         found = self._root.has(path)
         if found is False:
-            gap = self.missing(path)
+            gap = self.denied(path) or self.missing(path)
             return False if gap is None else gap
         return found
 
@@ -70,39 +93,49 @@ class CapturedFiles:
     def missing(self, path: str) -> Unreadable | None:
         """Why a path is not in the tree: None if it was absent on the host."""
         folder = path.rstrip("/").rpartition("/")[0]
-        if self._root.has(f"{folder}/.") is not False:
+        if self._is_listed(folder) and self._root.has(f"{folder}/.") is not False:
             return None
         above = path.rstrip("/")
         while above:
             if above in self._absent:
                 return None
             above = above.rpartition("/")[0]
-        return Unreadable(path, _NOT_CAPTURED)
+        return Unreadable(path, NOT_CAPTURED)
+
+    def _is_listed(self, folder: str) -> bool:
+        return self._listed is None or folder in self._listed
 
     def _or_why(self, path: str, found: Seen[T]) -> Seen[T]:
         return self.missing(path) if found is None else found
 
 
 class CapturedRegisters:
-    def __init__(self, bdf: str, values: Mapping[int, int | Unreadable]) -> None:
-        self._bdf = bdf
+    def __init__(self, values: Mapping[int, int | Unreadable]) -> None:
         self._values = values
 
     def read(self, offset: int) -> int | Unreadable:
-        gap = Unreadable(f"{self._bdf} register {offset:#x}", _NOT_CAPTURED)
-        return self._values.get(offset, gap)
+        return self._values.get(offset, Unreadable(f"register {offset:#x}", NOT_CAPTURED))
 
 
 class CapturedProbes:
     """probes.json; every value is checked when the capture is opened, not when it is used."""
 
-    def __init__(self, node: Node, files: CapturedFiles, tree: Root, uname: Uname | None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        files: CapturedFiles,
+        tree: Root,
+        *,
+        uname: Uname | None,
+        log_from: str | None = None,
+    ) -> None:
         for key, value in node.items():
             if key not in _PROBE_KEYS:
                 unknown_key(value, key, _PROBE_KEYS)
         self._files = files
         self._tree = tree
         self._uname = uname
+        self._log_from = log_from or klog.RING
         self._cpuid = _cpuid(node.get("cpuid"))
         self._msrs = _msrs(node.get("msr"))
         self._sev = _sev(node.get("sev"))
@@ -110,16 +143,15 @@ class CapturedProbes:
         self._bar0 = _gpus(node.get("gpu"))
 
     def uname(self) -> Seen[Uname]:
-        return self._uname or Unreadable("uname", _NOT_CAPTURED)
+        return self._uname or Unreadable("uname", NOT_CAPTURED)
 
     def cpuid(self, leaf: int, subleaf: int = 0) -> Seen[CpuidRegs]:
-        path = "/dev/cpu/0/cpuid"
-        if gap := self._files.denied(path):
+        if gap := self._files.denied(CPUID_DEVICE):
             return gap
         if self._cpuid is None:
-            return self._no_probe(path)
+            return self._no_probe(CPUID_DEVICE)
         found = self._cpuid.get((leaf, subleaf))
-        return found or Unreadable(f"CPUID {leaf:#x}", _NOT_CAPTURED)
+        return found or Unreadable(f"CPUID {leaf:#x}", NOT_CAPTURED)
 
     def msrs(self, cpus: Sequence[int], indexes: Sequence[int]) -> Mapping[int, Seen[CpuValues]]:
         denied = {cpu: gap for cpu in cpus if (gap := self._files.denied(f"/dev/cpu/{cpu}/msr"))}
@@ -130,15 +162,18 @@ class CapturedProbes:
     ) -> Seen[CpuValues]:
         if self._msrs is None and not denied:
             return self._no_probe("/dev/cpu/0/msr")
-        captured = (self._msrs or {}).get(index, {})
-        missing = Unreadable(f"MSR {index:#x}", _NOT_CAPTURED)
-        default = captured.get(None, missing)
+        captured: _PerCpu = (self._msrs or {}).get(index, {})
+        missing = Unreadable(f"MSR {index:#x}", NOT_CAPTURED)
+        default: int | str | Unreadable = captured.get(None, missing)
         values: dict[int, list[int]] = {}
         gaps: list[tuple[int, Unreadable]] = []
         for cpu in cpus:
-            value = denied.get(cpu) or captured.get(cpu, default)
+            value = denied[cpu] if cpu in denied else captured.get(cpu, default)
             if isinstance(value, int):
                 values.setdefault(value, []).append(cpu)
+            elif isinstance(value, str):  # as devices.py says it of a live one
+                gap = Unreadable(f"/dev/cpu/{cpu}/msr", f"{value} on MSR {index:#x}")
+                gaps.append((cpu, gap))
             else:
                 gaps.append((cpu, value))
         return combine(values, gaps)
@@ -148,7 +183,8 @@ class CapturedProbes:
             return gap
         if self._files.has("/dev/sev") is False:
             return None
-        return self._sev.get(command) or Unreadable("/dev/sev", _NOT_CAPTURED)
+        answer = self._sev.get(command)
+        return Unreadable("/dev/sev", NOT_CAPTURED) if answer is None else answer
 
     def kvm(self) -> Seen[Kvm]:
         if gap := self._files.denied("/dev/kvm"):
@@ -161,7 +197,7 @@ class CapturedProbes:
             return kept if isinstance(kept, tuple) else gap
         text = self._files.read(klog.RING, 64 << 20)
         if isinstance(text, str):
-            return klog.RING, (klog.clean(line) for line in text.split("\n"))
+            return self._log_from, (klog.clean(line) for line in text.split("\n"))
         kept = klog.files(self._tree, self._uname)
         return kept if isinstance(kept, tuple) else text
 
@@ -171,13 +207,13 @@ class CapturedProbes:
         gap = self._files.denied(path)
         values = self._bar0.get(bdf)
         if gap or values is None:
-            yield gap or Unreadable(path, _NOT_CAPTURED)
+            yield gap or Unreadable(path, NOT_CAPTURED)
         else:
-            yield CapturedRegisters(bdf, values)
+            yield CapturedRegisters(values)
 
     def _no_probe(self, path: str) -> Unreadable | None:
         """Nothing captured of a device: absent if the host had none, else not captured."""
-        return None if self._files.has(path) is False else Unreadable(path, _NOT_CAPTURED)
+        return None if self._files.has(path) is False else Unreadable(path, NOT_CAPTURED)
 
 
 class CapturedMachine:
@@ -185,29 +221,46 @@ class CapturedMachine:
 
     def __init__(self, folder: str, *, name: str | None = None) -> None:
         name = name or folder
-        top = Root(folder)
-        host = load(top, "host.json")
-        if host is None:
-            raise CaptureError(
-                f"{name}: is no capture: it has no host.json",
-                hint="a capture is a folder with host.json, root/ and probes.json",
-            )
-        self._check(host)
-        tree = _tree(folder, name)
-        absent = paths(host.get("absent"))
-        self._files = CapturedFiles(tree, absent, mapping_of_text(host.get("denied")))
-        probes = load(top, "probes.json") or Node("probes.json", "", {})
-        self.files: Files = self._files
-        self.probes = CapturedProbes(probes, self._files, tree, _uname(host.get("uname")))
-        note, euid = host.get("note"), host.get("euid")
+        with closing(Root(folder)) as top:
+            host = load(top, "host.json")
+            if host is None:
+                raise CaptureError(
+                    f"{name}: is no capture: it has no host.json",
+                    hint="a capture is a folder with host.json, root/ and probes.json",
+                )
+            self._check(host)
+            probes = load(top, "probes.json") or Node("probes.json", "", {})
+        self.captured = _text(host.get("captured"))
+        note, euid = _text(host.get("note")), host.get("euid")
         self.source = Source(
             where=f"the capture {name}",
             simulated=True,
             root=euid is None or euid.number() == 0,
-            note=note.text() if note else "",
+            note=note or "",
         )
-        self._tree = tree
-        top.close()
+        self._tree = _tree(folder, name)
+        try:
+            self._open(host, probes)
+        except CaptureError:
+            self._tree.close()
+            raise
+
+    def _open(self, host: Node, probes: Node) -> None:
+        listed = host.get("listed")
+        files = CapturedFiles(
+            self._tree,
+            paths(host.get("absent")),
+            mapping_of_text(host.get("denied")),
+            None if listed is None else paths(listed),
+        )
+        self.files: Files = files
+        self.probes = CapturedProbes(
+            probes,
+            files,
+            self._tree,
+            uname=_uname(host.get("uname")),
+            log_from=_text(host.get("log_from")),
+        )
 
     def close(self) -> None:
         self._tree.close()
@@ -228,12 +281,17 @@ class CapturedMachine:
         if version is None:
             host.fail("has no version")
         if version.number() != VERSION:
-            version.fail(f"is {version.number()}, and this program reads version {VERSION}")
+            version.fail(
+                f"is {version.number()}, and this program reads version {VERSION}",
+                hint="a newer nodeagent wrote it: update this one",
+            )
         for key, value in host.items():
             if key not in _HOST_KEYS:
                 unknown_key(value, key, _HOST_KEYS)
             if key in {"captured", "note", "boot_id"} and value.value is not None:
                 value.text()
+        for _, count in _items(host.get("masked")):
+            count.number()
 
 
 def _tree(folder: str, name: str) -> Root:
@@ -248,6 +306,15 @@ def unknown_key(node: Node, key: str, known: frozenset[str]) -> NoReturn:
     node.fail("is no known key" + (f"; did you mean {guess}?" if guess else ""))
 
 
+def _text(node: Node | None) -> str | None:
+    return None if node is None else node.text()
+
+
+def _items(node: Node | None) -> Iterator[tuple[str, Node]]:
+    if node is not None:
+        yield from node.items()
+
+
 def _uname(node: Node | None) -> Uname | None:
     if node is None:
         return None
@@ -255,10 +322,13 @@ def _uname(node: Node | None) -> Uname | None:
     return Uname(*(texts.get(name, "") for name in ("release", "version", "machine")))
 
 
-def _cpuid(node: Node | None) -> dict[tuple[int, int], CpuidRegs] | None:
+def _cpuid(node: Node | None) -> dict[tuple[int, int], CpuidRegs | Unreadable] | None:
     if node is None:
         return None
-    return {_leaf(name, leaf): _registers(leaf) for name, leaf in node.items()}
+    return {
+        _leaf(name, leaf): leaf.error(CPUID_DEVICE) or _registers(leaf)
+        for name, leaf in node.items()
+    }
 
 
 def _leaf(name: str, node: Node) -> tuple[int, int]:
@@ -279,7 +349,8 @@ def _registers(node: Node) -> CpuidRegs:
     return CpuidRegs(*values)
 
 
-_PerCpu = dict[int | None, int | Unreadable]
+_PerCpu = dict[int | None, int | str]
+"""A value, or why there is none; under None what every CPU shows that is not named."""
 
 
 def _msrs(node: Node | None) -> dict[int, _PerCpu] | None:
@@ -297,23 +368,24 @@ def _index(name: str, node: Node) -> int:
 
 def _msr_values(node: Node) -> _PerCpu:
     if not isinstance(node.value, dict) or "error" in node.value:
-        return {None: _value(node)}
+        return {None: _msr(node)}
     values: _PerCpu = {}
     for name, value in node.items():
-        values[None if name == "default" else _index(name, value)] = _value(value)
+        values[None if name == "default" else _index(name, value)] = _msr(value)
     return values
 
 
-def _value(node: Node) -> int | Unreadable:
-    return node.error(node.key) or node.number()
+def _msr(node: Node) -> int | str:
+    gap = node.error(node.key)
+    return gap.why if gap else node.number()
 
 
-def _sev(node: Node | None) -> dict[int, bytes | PspFailure]:
-    answers: dict[int, bytes | PspFailure] = {}
-    for command, name in _SEV_NAMES.items():
+def _sev(node: Node | None) -> dict[int, bytes | PspFailure | Unreadable]:
+    answers: dict[int, bytes | PspFailure | Unreadable] = {}
+    for command, name in SEV_NAMES.items():
         answer = node.get(name) if node else None
         if answer is not None:
-            answers[command] = _sev_answer(answer)
+            answers[command] = answer.error("/dev/sev") or _sev_answer(answer)
     return answers
 
 
@@ -344,14 +416,19 @@ def _kvm(node: Node | None) -> Kvm | None:
 def _kvm_number(node: Node, name: str) -> Seen[int]:
     """`null` is what the kernel did not know; what is not there was not asked."""
     if name not in node.mapping():
-        return Unreadable("/dev/kvm", _NOT_CAPTURED)
+        return Unreadable("/dev/kvm", NOT_CAPTURED)
     value = node.get(name)
     return None if value is None else value.error("/dev/kvm") or value.number()
 
 
 def _gpus(node: Node | None) -> dict[str, dict[int, int | Unreadable]]:
     devices: dict[str, dict[int, int | Unreadable]] = {}
-    for bdf, device in node.items() if node else ():
+    for bdf, device in _items(node):
         if bar0 := device.get("bar0"):
-            devices[bdf] = {_index(name, value): _value(value) for name, value in bar0.items()}
+            devices[bdf] = dict(_register(name, value) for name, value in bar0.items())
     return devices
+
+
+def _register(name: str, node: Node) -> tuple[int, int | Unreadable]:
+    offset = _index(name, node)
+    return offset, node.error(f"register {offset:#x}") or node.number(32)

@@ -9,6 +9,7 @@ from nodeagent.errors import CaptureError
 from nodeagent.host.root import Root
 from nodeagent.model.seen import Unreadable
 
+NOT_CAPTURED = "not captured"
 _JSON_LIMIT = 16 << 20
 _MAX_DEPTH = 16
 
@@ -20,9 +21,11 @@ class Node(NamedTuple):
     key: str
     value: Any
 
-    def fail(self, reason: str) -> NoReturn:
+    def fail(
+        self, reason: str, *, hint: str = "the format is described in docs/capture.md"
+    ) -> NoReturn:
         at = f"{self.file}: {self.key}" if self.key else self.file
-        raise CaptureError(f"{at}: {reason}", hint="the format is described in docs/capture.md")
+        raise CaptureError(f"{at}: {reason}", hint=hint)
 
     def get(self, name: str) -> "Node | None":
         """The member `name`; None where it is missing or null."""
@@ -73,7 +76,7 @@ class Node(NamedTuple):
         """What `{"error": "EIO"}` stands for; None where this is no such object."""
         if not isinstance(self.value, dict) or "error" not in self.value:
             return None
-        return Unreadable(where, self._child("error", self.value["error"]).text())
+        return Unreadable(where, describe(self._child("error", self.value["error"]).text()))
 
     def _child(self, name: str, value: object) -> "Node":
         return Node(self.file, f"{self.key}.{name}" if self.key else name, value)
@@ -113,6 +116,12 @@ def describe(name: str) -> str:
     return f"{name}: {os.strerror(number)}" if isinstance(number, int) else name
 
 
+def errno_name(reason: str) -> str:
+    """The errno name that `describe` makes this reason of; another reason is its own name."""
+    name = reason.partition(":")[0]
+    return name if describe(name) == reason else reason
+
+
 def paths(node: Node | None) -> frozenset[str]:
     if node is None:
         return frozenset()
@@ -126,3 +135,11 @@ def mapping_of_text(node: Node | None) -> Mapping[str, str]:
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "a truth value"}
     return names.get(type(value), "null" if value is None else "a number")
+
+
+def encoded(text: str) -> bytes:
+    """The bytes that decoding made this text of."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate of another capture's JSON
+        return text.encode(errors="backslashreplace")

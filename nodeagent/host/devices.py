@@ -85,7 +85,7 @@ def _msr(path: str, device: int, index: int) -> int | Unreadable:
     try:
         raw = os.pread(device, 8, index)
         if len(raw) != 8:
-            return Unreadable(path, f"gave {len(raw)} bytes of MSR {index:#x}")
+            return Unreadable(path, f"gave {len(raw)} bytes on MSR {index:#x}")
         return int.from_bytes(raw, "little")
     except OSError as error:
         return Unreadable(path, f"{why(error)} on MSR {index:#x}")
