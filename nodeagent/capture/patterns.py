@@ -1,0 +1,138 @@
+"""How what names a machine, a person or a secret looks in the texts of a host."""
+
+import re
+
+# A beginning of a word; in JSON within JSON the `n` of an escaped newline is no letter before it.
+_B = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))"
+_END = r"(?![0-9A-Za-z])"
+
+OWN = re.compile(r"masked-(host|user|serial|volume|id|secret)-\d{1,6}(@example\.com|\.example)?")
+"""What stands for something masked: it is left as it is when a capture is captured again."""
+
+PEM = re.compile(
+    r"(-----BEGIN [A-Z0-9 ]{1,64}-----)"
+    r"((?:(?!-----BEGIN )[\s\S]){0,65536}?(?=-----END )|[A-Za-z0-9+/=\s\\]{0,65536})"
+)
+
+BUILDER = re.compile(r"(Linux version [^\s(]{1,128} \()([^)\s]{1,256}@[^)\s]{1,256})(?=\))")
+
+URL_USER = re.compile(r"(://)([^\s/\"'<>@]{1,512})(@)")
+URL_HOST = re.compile(
+    r"(://(?:[^\s/\"'<>@]{1,512}@)?)([A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?)"
+)
+
+_TELLING = (
+    r"passwords?|passwd|passphrase|pwd|secrets?|tokens?|api[-_]?keys?|access[-_]?keys?"
+    r"|private[-_]?keys?|credentials?|encryption[-_]?keys?|signing[-_]?keys?|psk"
+)
+SECRET_MARKS = (
+    *("passw", "passphrase", "pwd", "secret", "token", "key", "credential", "psk", "auth"),
+    *("-data", "username", "bearer", "basic"),
+)
+"""A line without any of these, in small letters, has no secret that its name gives away."""
+
+# Ends of a name: FOO_TOKEN, registry-password, DB_SECRET_1; not tokenRequests or TOKEN_FILE.
+_SECRET_NAME = (
+    r"(?:[\w.-]{0,64}?(?:(?:" + _TELLING + r")"
+    r"(?:[-_](?!file|path|dir|ttl|name|url|type|size|len|cache|webhook)[a-z0-9]{1,32}){0,3}"
+    r"|[-_]key)|auth|identitytoken|username|[\w-]{1,64}-data)"
+)
+# Its value: within the quotes that hold the whole, within quotes of its own, or one word.
+SECRET = re.compile(
+    r"(?i)(?<![\w.-])(?:"
+    r"(?P<quote>[\"'])(?P<n1>" + _SECRET_NAME + r")=(?P<v1>[^\"'\n]{1,4096})(?=(?P=quote))"
+    r"|(?P<n2>" + _SECRET_NAME + r")(?P<sep>\\?[\"']?[ \t]{0,4}[:=][ \t]{0,4})"
+    r"(?:(?P<q2>\\?[\"'])(?P<v2>[^\"'\n\\]{1,4096})|(?P<v3>[^\s\"',;{}\[\]\0\\]{1,4096}))"
+    r")"
+)
+FLAG = re.compile(
+    r"(?i)(?<![\w-])(--?(?:[a-z0-9]{1,32}-){0,6}(?:" + _TELLING + r")[ \0])"
+    r"([^\s\0\"'-][^\s\0\"']{0,4095})"
+)
+HARMLESS = re.compile(
+    r"(?i)(?:true|false|yes|no|y|n|m|on|off|null|none|nil|always|never|webhook|required|optional"
+    r"|\$\{?\w{1,64}\}?|%\w|<[\w -]{1,64}>|\*{1,64}|0x[0-9a-f]{1,16}|\d{1,3}"
+    r"|(?:\d{1,6}(?:\.\d{1,3})?(?:ns|us|ms|s|m|h|d)){1,6})"
+)
+"""Values that keep no secret: switches, references, durations, small numbers."""
+PATH = re.compile(r"(?:/[\w.@:-]{1,255}){1,64}/?")
+
+BEARER = re.compile(
+    r"(?i)(?<![\w])(bearer[ :]{1,3}|basic[ ](?=[A-Za-z0-9+/]{0,64}[0-9=+/]))"
+    r"([A-Za-z0-9._~+/=-]{8,4096})"
+)
+TOKENS = re.compile(
+    _B + r"(?:eyJ[A-Za-z0-9_-]{5,8192}\.[A-Za-z0-9_-]{5,8192}(?:\.[A-Za-z0-9_-]{0,8192})?"
+    r"|(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255}"
+    r"|glpat-[\w-]{20,64}|xox[abprs]-[A-Za-z0-9-]{10,255}|nvapi-[\w-]{20,128}|hf_[A-Za-z0-9]{20,64}"
+    r"|sk-[A-Za-z0-9_-]{20,128}|AIza[\w-]{35}|ya29\.[\w-]{20,255}|dckr_pat_[\w-]{20,64})"
+)
+
+HOST_NAMED = re.compile(
+    r"(?i)(?<![A-Za-z])((?:hostname(?:[-_]?override)?|host[-_]name|node[-_]?name|nodename"
+    r"|kubernetes\.io/hostname)(?:\\?[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\?[\"']?| set to <))"
+    r"([A-Za-z0-9][A-Za-z0-9.-]{0,252})"
+)
+HOST_FLAG = re.compile(
+    r"(--(?:hostname-override|hostname|node-name|nodename)[\0 ])([A-Za-z0-9][A-Za-z0-9.-]{0,252})"
+)
+IP_OPTION = re.compile(r"((?<![\w.])ip=(?:[^\s:]{0,64}:){4})([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?=:)")
+
+SERIAL = re.compile(
+    r"(?i)(?<![A-Za-z])((?:serial[ _-]?(?:number|num|no)\.?|asset[ _-]?tag|service[ _-]?tag"
+    r"|chassis[ _-]?tag|s/n)\\?[\"']?[ \t]{0,4}[:=#][ \t]{0,4}\\?[\"']?)"
+    r"([^\s\"',;\\\]\)]{2,128})"
+)
+SERIAL_OPTION = re.compile(r"(?i)(?<![A-Za-z])(serial=)([^\s\"',;]{4,128})")
+
+UUID = re.compile(
+    _B + r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}" + _END
+)
+SHORT_UUID = re.compile(
+    r"((?<![A-Za-z])(?:PART)?UUID=\"?|by-(?:part)?uuid/)([0-9A-Fa-f][0-9A-Fa-f-]{3,35})" + _END
+)
+
+VOLUME = re.compile(
+    r"(/dev/mapper/(?!control\b)|by-id/|rd\.lvm\.lv=|rd\.lvm\.vg=|rd\.luks\.name=[^\s=]{1,64}="
+    r"|cryptdevice=[^\s:]{1,256}:|root=/dev/(?!disk/|mapper/|md|nvme|sd|vd|xvd|ram|nfs))"
+    r"([\w.+:-]{1,255})(/[\w.+-]{1,255})?"
+)
+
+STORAGE_ID = re.compile(
+    r"(?i)" + _B + r"((?:eui|naa|wwn|nvme\.[0-9a-f]{4})[.-]?(?:0x)?"
+    r"|(?:sas_?addr(?:ess)?|logical id|device_name|wwid|wwn|guid)[ (:=]{1,4}(?:0x)?)"
+    r"([0-9a-f]{16,64})" + _END
+)
+QUALIFIED = re.compile(
+    r"(?i)" + _B + r"((?:iqn|nqn)\.\d{4}-\d\d\.|nqn\.\d{4}\.\d\d\.)([\w.:-]{1,220})"
+)
+CLOUD_ID = re.compile(_B + r"(?:i|vol|eni)-[0-9a-f]{8,17}" + _END)
+PROVIDER_ID = re.compile(
+    r"(?i)(?<![A-Za-z])(provider[-_]?id\\?[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\?[\"']?)([\w./:-]{4,255})"
+)
+
+MAC = re.compile(
+    r"(?:" + _B + r"(?<![.:-])|(?<=enx))"
+    r"(?:(?:[0-9a-fA-F]{2}:){5,19}[0-9a-fA-F]{2}(?![0-9A-Za-z:])"
+    r"|(?:[0-9a-fA-F]{2}-){5,7}[0-9a-fA-F]{2}(?![0-9A-Za-z-])"
+    r"|(?<=enx)[0-9a-fA-F]{12}" + _END + r")"
+)
+IPV6 = re.compile(
+    r"(?:(?<![0-9A-Za-z:.])|(?<=\\[nrt]))(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![0-9A-Za-z:]|\.\d)"
+)
+IPV4 = re.compile(r"(?<![0-9.vV])(?:\d{1,3}\.){3}\d{1,3}(?![0-9A-Za-z_]|\.\d)")
+QUAD = re.compile(r"\s*(?:\d{1,3}\.){3}\d{1,3}\s*")
+VERSION_BEFORE = re.compile(
+    r"(?i)(?<![a-z])(?:version|ver|firmware|fw|v?bios|build|release|rev|revision|microcode|driver|ucode|api"
+    r"|firmware updated from(?: [\d.]{1,20} to)?)[\s:=\"'(,-]{0,4}$"
+)
+
+EMAIL = re.compile(
+    r"(?<![\w.+/@%-])([\w.+-]{1,64})@([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8})(?![\w@-])"
+)
+UNIT_SUFFIXES = (".service", ".socket", ".mount", ".slice", ".timer", ".target", ".device", ".swap")
+
+HOME = re.compile(r"((?<![\w.-])/(?:var/)?home/|/Users/)([\w.+@-]{1,64})")
+
+HEX = re.compile(_B + r"(?:0x)?[0-9a-fA-F]{32,8192}" + _END)
+BLOB = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{40,65536}={0,2}(?![A-Za-z0-9+/_=-])")

@@ -1,0 +1,167 @@
+"""What stands in a capture for what was masked: the same for the same, all through it."""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from itertools import pairwise
+
+from nodeagent.capture import patterns as p
+from nodeagent.errors import CaptureError
+
+_MAX_LITERALS = 1000
+
+
+class Kind(StrEnum):
+    """What is masked, in the words in which it is counted."""
+
+    HOST = "host names"
+    ADDRESS = "network addresses"
+    UUID = "UUIDs"
+    SERIAL = "serial numbers"
+    SECRET = "passwords, tokens and keys"  # noqa: S105 - the name of a kind
+    USER = "user names"
+    EMAIL = "e-mail addresses"
+    VOLUME = "disk and volume names"
+    ID = "device and machine ids"
+
+
+_NOUN = {
+    Kind.HOST: "host",
+    Kind.SERIAL: "serial",
+    Kind.SECRET: "secret",
+    Kind.USER: "user",
+    Kind.VOLUME: "volume",
+    Kind.ID: "id",
+}
+_KIND = {noun: kind for kind, noun in _NOUN.items()}
+
+_PUBLIC_HOSTS = (
+    *("kernel.org", "github.com", "githubusercontent.com", "gitlab.com", "launchpad.net"),
+    *("docker.io", "docker.com", "quay.io", "ghcr.io", "k8s.io", "gcr.io", "nvcr.io", "nvidia.com"),
+    *("microsoft.com", "amazonaws.com", "public.ecr.aws", "googleapis.com", "pkg.dev", "amd.com"),
+    *("kubernetes.io", "containerd.io", "opencontainers.org", "w3.org", "json-schema.org"),
+    *("ubuntu.com", "debian.org", "redhat.com", "fedoraproject.org", "suse.com", "opensuse.org"),
+    *("rockylinux.org", "almalinux.org", "oracle.com", "flatcar.org", "freedesktop.org"),
+    *("systemd.io", "localhost", "cluster.local", "local", "svc", "example.com", "example"),
+)
+# Host names that are also words of a kernel log or a path: masked where they are called a host
+# name, and not wherever the word stands.
+_PLAIN_WORDS = frozenset(
+    """
+    amd amd64 api arm bios boot build bus cache centos cgroup cloud cluster config console
+    container containerd core cpu data debian default dev device devices disk dmi docker driver
+    efi error etc fedora firmware fs gpu guest host hosts image intel iommu ipv4 ipv6 kata kernel
+    kmsg kube kubelet kubernetes kvm lib linux local localhost log machine main master memory mode
+    module modules name net network node nodeagent nodes none null nvidia opt option options pci
+    platform proc psp qemu redhat rhel rmp rocky root run runtime sbin server sev sev-snp smt snp
+    suse swap sys system systemd test tmp type ubuntu unknown user usr var vendor version vfio
+    vfio-pci virtual vm worker x86
+    """.split()  # noqa: SIM905 - a hundred quotes would hide the words
+)
+
+
+class StandIns:
+    """Numbers what is masked by kind, and watches for what is to be masked wherever it stands."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[Kind, str], str] = {}
+        self._last: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        self._own: dict[Kind, set[str]] = {kind: set() for kind in Kind}
+        self._watched: dict[str, str] = {}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many different ones of each kind."""
+        found = {kind: len(own) for kind, own in self._own.items()}
+        for kind, _ in self._names:
+            found[kind] += 1
+        return {kind.value: count for kind, count in found.items() if count}
+
+    def name(self, kind: Kind, value: str) -> str:
+        """`masked-serial-3`; what already stands for something stays."""
+        if p.OWN.fullmatch(value):
+            return value
+        return self.shaped(kind, value, f"masked-{_NOUN[kind]}-{{}}".format)
+
+    def shaped(self, kind: Kind, value: str, shape: Callable[[int], str]) -> str:
+        """A stand-in that looks like what it stands for, made of a number."""
+        known = self._names.get((kind, value))
+        while known is None:
+            self._last[kind] += 1
+            free = shape(self._last[kind])
+            known = None if free in self._own[kind] else free
+        self._names[kind, value] = known
+        return known
+
+    def see(self, kind: Kind, value: str) -> None:
+        """Count a stand-in of an earlier capture, and never give its number again."""
+        self._own[kind].add(value)
+
+    def note_own(self, line: str) -> None:
+        for match in p.OWN.finditer(line):
+            is_email = (match[2] or "").startswith("@")
+            kind = Kind.EMAIL if is_email else _KIND[match[1]]
+            self._own[kind].add(match[0].removesuffix(".example"))
+
+    def secret(self, value: str) -> str:
+        if p.HARMLESS.fullmatch(value) or (p.PATH.fullmatch(value) and not is_random(value)):
+            return value
+        return self._everywhere(value, self.name(Kind.SECRET, value))
+
+    def serial(self, value: str) -> str:
+        if p.HARMLESS.fullmatch(value) or len(set(value)) == 1:
+            return value
+        return self._everywhere(value, self.name(Kind.SERIAL, value))
+
+    def host(self, name: str) -> str:
+        """The first part of the name by a number; of the others no more than that they are."""
+        low = name.lower().rstrip(".")
+        public = any(low == each or low.endswith(f".{each}") for each in _PUBLIC_HOSTS)
+        if p.OWN.fullmatch(low) or public or low.replace(".", "").isdigit():
+            return name
+        short, _, domain = low.partition(".")
+        hidden = self.name(Kind.HOST, short)
+        if short not in _PLAIN_WORDS and len(short) > 2 and not short.isdigit():
+            self._watch(short, hidden)
+        if not domain:
+            return hidden
+        if "." in domain and not p.OWN.fullmatch(domain):
+            self._watch(domain, "example")
+        return f"{hidden}.example"
+
+    def finish(self, text: str) -> str:
+        """The text without anything that is watched for."""
+        lowered = text.lower()
+        for word, stands_for in self._watched.items():
+            if word in lowered:
+                pattern = rf"(?i)(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])"
+                text = re.sub(pattern, stands_for, text)
+                lowered = text.lower()
+        return text
+
+    def _everywhere(self, value: str, stands_for: str) -> str:
+        """Mask it also where nothing around it says what it is, if it cannot be anything else."""
+        word = value.lower()
+        telling = any(c.isdigit() for c in word) and any(c.isalpha() for c in word)
+        if len(word) >= 8 and telling and not word.startswith("0x") and len(set(word)) > 3:
+            self._watch(word, stands_for)
+        return stands_for
+
+    def _watch(self, word: str, stands_for: str) -> None:
+        self._watched[word] = stands_for
+        if len(self._watched) > _MAX_LITERALS:
+            raise CaptureError(f"this host shows more than {_MAX_LITERALS} secrets and names")
+
+
+def is_random(text: str) -> bool:
+    """Whether it looks as keys in base64 do: upper case, lower case and digits, all mixed.
+
+    A path or a name of many words changes between them only from word to word.
+    """
+    kinds = [
+        "a" if c.islower() else "A" if c.isupper() else "0" if c.isdigit() else "/" for c in text
+    ]
+    if not {"a", "A", "0"} <= set(kinds):
+        return False
+    changes = sum(1 for one, other in pairwise(kinds) if one != other)
+    return changes * 100 >= 40 * (len(text) - 1)
