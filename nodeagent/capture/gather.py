@@ -68,7 +68,7 @@ def gather(record: Record, files: Files) -> Contents:
         files=tree.files,
         links={path: _relative(path, text) for path, text in (places.links | tree.links).items()},
         folders=frozenset(tree.folders),
-        absent=_absent(absent, record, files),
+        absent=_absent(absent, record, tree, files),
         denied={path: errno_name(why) for path, why in sorted(denied.items())},
         listed=tuple(sorted(_listed(record))),
         probes=probes.probes,
@@ -158,6 +158,9 @@ class _Tree:
         else:
             self.add_folder(path)
 
+    def leads_to(self, path: str) -> bool:
+        return path in self._above
+
     def _lead_to(self, path: str) -> None:
         if self._size > MAX_BYTES or len(self.files) + len(self.folders) > MAX_ENTRIES:
             raise CaptureError("this host shows more than a capture can hold")
@@ -246,7 +249,7 @@ def _put_entries(record: Record, tree: _Tree, places: _Places, devices: Iterable
         tree.stand_in(path)
 
 
-def _absent(absent: set[str], record: Record, files: Files) -> tuple[str, ...]:
+def _absent(absent: set[str], record: Record, tree: _Tree, files: Files) -> tuple[str, ...]:
     """The outermost folders that are not there, but for what a listing shows anyway."""
     outermost: set[str] = set()
     for path in absent:
@@ -255,7 +258,7 @@ def _absent(absent: set[str], record: Record, files: Files) -> tuple[str, ...]:
         if isinstance(names, tuple) and posixpath.basename(path) not in names:
             continue
         # Not up to the top: what is missing there may only not be mounted.
-        while above.count("/") > 1 and files.has(above) is False:
+        while above.count("/") > 1 and not tree.leads_to(above) and files.has(above) is False:
             path, above = above, posixpath.dirname(above)  # noqa: PLW2901 - climbing
         outermost.add(path)
     return tuple(sorted(outermost))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "check": "Read, judge, and say ready or what to fix first.",
+    "capture": "Write this host as one file, with secrets and serial numbers masked.",
     "completion": "Print the completion script of bash, zsh or fish.",
     "explain": "Say what a code or a check means, and how it is fixed.",
     "labels": "Show the labels that would be published, without publishing.",

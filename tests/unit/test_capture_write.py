@@ -37,7 +37,7 @@ from tests.unit.captures import (
     replayed,
     written,
 )
-from tests.unit.looks import Veiled, drafted, facts_of
+from tests.unit.looks import REQUIRED, Veiled, drafted, facts_of
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 NAMES = [each.name for each in TABLE]
@@ -45,7 +45,7 @@ NAMES = [each.name for each in TABLE]
 
 def _said(facts: Facts, profile: Profile) -> tuple[str, dict[str, object]]:
     """The report as text and as data, but for where it comes from."""
-    judgement = judge(facts, profile=profile, want=None)
+    judgement = judge(facts, profile=profile, want=None, policy=REQUIRED)
     source = facts.source._replace(where="here", note="")
     boot_id = facts.boot_id if isinstance(facts.boot_id, str) else None
     return report(judgement, source, verbose=True), document(judgement, source, boot_id)

@@ -1,0 +1,98 @@
+"""`nodeagent capture`: what it prints, what it refuses, and what its answer is worth."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nodeagent.cli.main import main
+from tests.hosts import base
+from tests.unit.looks import drafted
+
+
+def _run(*words: str | Path) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    code = stop.value.code
+    assert isinstance(code, int)
+    return code
+
+
+@pytest.mark.parametrize("name", ["out", "out.tar.gz"])
+@pytest.mark.parametrize(("host", "code"), [("genoa-ready", 0), ("genoa-iommu-pt", 1)])
+def test_what_was_captured_is_checked_alike(
+    name: str, host: str, code: int, hosts: Path, tmp_path: Path
+) -> None:
+    assert _run("capture", "--capture", hosts / host, tmp_path / name) == 0
+
+    assert _run("check", "--capture", tmp_path / name) == code
+
+
+def test_it_says_where_and_what_was_masked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draft = base.genoa_ready()
+    draft.cmdline.append("ip=10.1.2.3")
+    draft.say("usb 1-4: SerialNumber: 4C530001234567")
+    host = drafted(draft, tmp_path / "host")
+
+    assert _run("capture", "--capture", host, tmp_path / "out", "--note", "ask a@acme.com") == 0
+
+    said = capsys.readouterr().out
+    assert f"Wrote {tmp_path}/out: " in said.replace("\n  ", " ")
+    assert "network addresses (1), UUIDs (1), serial numbers (1), user names (1)" in said.replace(
+        "\n  ", " "
+    )
+    assert "A check of it says the same" in said
+    assert "4C530001234567" not in said
+    assert all(len(line) <= 80 for line in said.splitlines() if str(tmp_path) not in line)
+    about = json.loads((tmp_path / "out/host.json").read_text())
+    assert about["note"] == "ask masked-user-1@example.com"
+    assert about["masked"]["e-mail addresses"] == 1
+    assert about["captured"] == "2026-11-20T09:30:00Z"
+
+
+def test_without_privilege_it_says_what_is_missing(
+    hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("capture", "--capture", hosts / "genoa-no-privileges", tmp_path / "out") == 0
+
+    said = capsys.readouterr().out.replace("\n  ", " ")
+    assert "Could not be looked at: /dev/cpu/0/cpuid: EPERM; " in said
+    assert "Taken as root it would also hold: " in said
+
+
+def test_a_place_that_is_taken_is_refused_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("mine")
+
+    assert _run("capture", "--capture", tmp_path / "missing", tmp_path / "out") == 2
+
+    assert "is there already" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_place_that_cannot_be_written_is_no_answer(
+    hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "missing" / "out"
+
+    assert _run("capture", "--capture", hosts / "genoa-ready", out) == 3
+
+    complaint = capsys.readouterr().err
+    assert complaint.startswith(f"nodeagent: cannot write the capture {out}: No such file")
+    assert "try: another PATH" in complaint
+
+
+def test_a_capture_of_a_newer_version_asks_for_an_update(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "host.json").write_text('{"version": 2}')
+
+    assert _run("check", "--capture", tmp_path) == 3
+
+    complaint = capsys.readouterr().err
+    assert "host.json: version: is 2, and this program reads version 1" in complaint
+    assert "try: a newer nodeagent wrote it: update this one" in complaint
