@@ -8,19 +8,41 @@ from typing import Any
 import click
 
 from nodeagent.cli.looking import look
-from nodeagent.cli.options import Chosen, host_options, output_option
+from nodeagent.cli.options import Chosen, hosts_options, output_option
 from nodeagent.cli.output import say
+from nodeagent.errors import HostError
 
 _ANSI = {"good": "32", "bad": "31;1", "warn": "33", "dim": "2", "bold": "1"}
 
 
-@click.command("check", epilog="Example: nodeagent check --profile snp -v")
-@host_options
+@click.command(
+    "check",
+    epilog="""\b
+Examples:
+  nodeagent check --profile snp -v
+  nodeagent check captures/*.tar.gz
+
+\b
+Exit codes:
+  0  ready
+  1  not ready
+  2  the words or the configuration are off
+  3  a host could not be read, or the answer not written
+  4  cannot tell
+  Of several captures the worst: 3, else 1, else 4, else 0.
+""",
+)
+@hosts_options
 @output_option
 @click.option("-v", "--verbose", is_flag=True, help="Every finding with its evidence.")
-def command(chosen: Chosen, output: str, verbose: bool) -> int:
-    """Read, judge, and say ready or what to fix first. Changes nothing."""
+def command(chosen: Chosen, *, output: str, verbose: bool) -> int:
+    """Read, judge, and say ready or what to fix first. Changes nothing.
+
+    Several captures give a table, a row each, or a list of reports with -o json or yaml.
+    """
     policy = chosen.policy
+    if chosen.more:
+        return _several(chosen, output)
     with chosen.open() as machine:
         facts, judgement = look(machine, profile=chosen.profile, want=chosen.mode, policy=policy)
     if output == "table":
@@ -35,6 +57,21 @@ def command(chosen: Chosen, output: str, verbose: bool) -> int:
     return judgement.ready.exit_code
 
 
+def _several(chosen: Chosen, output: str) -> int:
+    from nodeagent.cli import several  # noqa: PLC0415
+    from nodeagent.cli.main import complain  # noqa: PLC0415 - it loads this module by name
+
+    found = several.answers(chosen)
+    if output == "table":
+        say(several.table(found, painter()))
+        for _, answer in found:
+            if isinstance(answer, HostError):
+                complain(answer)
+    else:
+        say(serialise(several.documents(found), output))
+    return several.worst(found)
+
+
 def painter() -> Any:  # noqa: ANN401 - a report.text.Paint, whose module is not loaded yet
     """Colours on terminals only, and never where NO_COLOR is set."""
     if (
@@ -46,7 +83,7 @@ def painter() -> Any:  # noqa: ANN401 - a report.text.Paint, whose module is not
     return lambda text, colour: f"\033[{_ANSI[colour]}m{text}\033[0m"
 
 
-def serialise(value: dict[str, Any], output: str) -> str:
+def serialise(value: dict[str, Any] | list[dict[str, Any]], output: str) -> str:
     if output == "json":
         return json.dumps(value, indent=1, ensure_ascii=False)
     import yaml  # noqa: PLC0415 - half the cost of a start

@@ -30,6 +30,13 @@ class Chosen:
     config: Config
     may_wake: bool = True
     """Whether an idle GPU may be woken for a look. No look does so yet, with or without leave."""
+    more: tuple[str, ...] = ()
+    """Further captures, of a command that takes several."""
+
+    def each(self) -> "list[tuple[str, Chosen]]":
+        """Every capture by itself, with its path."""
+        paths = (self.capture, *self.more) if self.capture is not None else self.more
+        return [(path, replace(self, capture=path, more=())) for path in paths]
 
     @property
     def profile(self) -> Profile:
@@ -111,7 +118,9 @@ _OPTIONS = (
     ),
     click.option(
         "--capture",
+        "captures",
         metavar="PATH",
+        multiple=True,
         help="A captured host: a folder or a .tar.gz.",
         shell_complete=complete_path("file"),
     ),
@@ -144,24 +153,42 @@ _OPTIONS = (
 
 def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the argument `chosen` in place of the options themselves."""
+    return _with_options(command, several=False)
 
+
+def hosts_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, for a command that takes any number of captures."""
+    wrapped = _with_options(command, several=True)
+    return click.argument(
+        "paths", metavar="[CAPTURE]...", nargs=-1, shell_complete=complete_path("file")
+    )(wrapped)
+
+
+def _with_options(command: Callable[..., Any], *, several: bool) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(  # noqa: PLR0913 - one for each option
         *args: Any,  # noqa: ANN401
         root: str | None,
-        capture: str | None,
+        captures: tuple[str, ...],
         profile: str | None,
         mode: str | None,
         config_path: str | None,
         no_wake: bool,
+        paths: tuple[str, ...] = (),
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        if root is not None and capture is not None:
+        first, *more = (*captures, *paths) or (None,)
+        if more and not several:
+            raise UsageError("--capture is given twice", hint="`nodeagent check` takes several")
+        # Two captures are compared with each other, one with the live host: that may be mounted.
+        if root is not None and first is not None and not kwargs.get("compare"):
             raise UsageError("--root and --capture exclude each other", hint="give one of them")
-        for name, value in (("--root", root), ("--capture", capture)):
-            if value == "":
-                raise UsageError(f"{name} is empty", hint="an unset variable of the shell?")
-        chosen = Chosen(root, capture, _settings(config_path, profile, mode), may_wake=not no_wake)
+        if root == "":
+            raise UsageError("--root is empty", hint="an unset variable of the shell?")
+        if "" in (*captures, *paths):
+            raise UsageError("--capture is empty", hint="an unset variable of the shell?")
+        config = _settings(config_path, profile, mode)
+        chosen = Chosen(root, first, config, may_wake=not no_wake, more=tuple(more))
         return command(*args, chosen=chosen, **kwargs)
 
     for option in reversed(_OPTIONS):

@@ -24,3 +24,11 @@ def say(text: str) -> None:
         sys.stdout.buffer.write(text.encode(encoding, "backslashreplace") + b"\n")
     except OSError as error:
         raise HostError(f"cannot write the answer: {error.strerror}") from error
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns and rows of the terminal that is written to; (0, 0) where it is none."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return 0, 0

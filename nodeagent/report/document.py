@@ -39,6 +39,17 @@ def document(judgement: Judgement, source: Source, boot_id: str | None) -> dict[
     }
 
 
+def unread(where: str, error: str, hint: str | None) -> dict[str, Any]:
+    """What stands in a list of reports for a host that could not be read."""
+    return {
+        "version": VERSION,
+        "verdict": None,
+        "error": _safe(error),
+        "hint": _safe(hint) if hint else None,
+        "source": {"where": _safe(where)},
+    }
+
+
 def _values(judgement: Judgement) -> dict[str, Any]:
     values = judgement.values
     return {
