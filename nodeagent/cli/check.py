@@ -21,6 +21,7 @@ _ANSI = {"good": "32", "bad": "31;1", "warn": "33", "dim": "2", "bold": "1"}
 Examples:
   nodeagent check --profile snp -v
   nodeagent check captures/*.tar.gz
+  nodeagent check --compare good.tar.gz bad.tar.gz
 
 \b
 Exit codes:
@@ -30,17 +31,29 @@ Exit codes:
   3  a host could not be read, or the answer not written
   4  cannot tell
   Of several captures the worst: 3, else 1, else 4, else 0.
+  --compare gives 0 when it has compared.
 """,
 )
 @hosts_options
 @output_option
 @click.option("-v", "--verbose", is_flag=True, help="Every finding with its evidence.")
-def command(chosen: Chosen, *, output: str, verbose: bool) -> int:
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Only what differs between two captures, or between one and this host; causes first.",
+)
+def command(chosen: Chosen, *, output: str, verbose: bool, compare: bool) -> int:
     """Read, judge, and say ready or what to fix first. Changes nothing.
 
     Several captures give a table, a row each, or a list of reports with -o json or yaml.
     """
     policy = chosen.policy
+    if compare:
+        from nodeagent.cli.comparing import compared  # noqa: PLC0415
+
+        told = compared(chosen, output, painter())
+        say(told if isinstance(told, str) else serialise(told, output))
+        return 0
     if chosen.more:
         return _several(chosen, output)
     with chosen.open() as machine:

@@ -21,7 +21,7 @@ def document(judgement: Judgement, source: Source, boot_id: str | None) -> dict[
             level.value: {
                 "verdict": each.verdict.value,
                 "confidence": each.confidence.value,
-                "says": _safe(each.says),
+                "says": safe(each.says),
                 "required": each.required,
             }
             for level, each in judgement.levels.items()
@@ -29,13 +29,13 @@ def document(judgement: Judgement, source: Source, boot_id: str | None) -> dict[
         "findings": [_finding(each) for each in judgement.findings],
         "values": _values(judgement),
         "source": {
-            "where": _safe(source.where),
+            "where": safe(source.where),
             "simulated": source.simulated,
-            "note": _safe(source.note),
-            "boot_id": _safe(boot_id) if boot_id else None,
+            "note": safe(source.note),
+            "boot_id": safe(boot_id) if boot_id else None,
         },
         "root_adds": judgement.root_adds,
-        "notes": [_safe(note) for note in judgement.notes],
+        "notes": [safe(note) for note in judgement.notes],
     }
 
 
@@ -44,9 +44,9 @@ def unread(where: str, error: str, hint: str | None) -> dict[str, Any]:
     return {
         "version": VERSION,
         "verdict": None,
-        "error": _safe(error),
-        "hint": _safe(hint) if hint else None,
-        "source": {"where": _safe(where)},
+        "error": safe(error),
+        "hint": safe(hint) if hint else None,
+        "source": {"where": safe(where)},
     }
 
 
@@ -59,7 +59,7 @@ def _values(judgement: Judgement) -> dict[str, Any]:
         "snp_generation": values.generation,
         "snp_asids": values.asids,
         "snp_api": values.snp_api,
-        "smt": _safe(values.smt) if values.smt else None,
+        "smt": safe(values.smt) if values.smt else None,
     }
 
 
@@ -73,10 +73,10 @@ def _finding(each: Finding) -> dict[str, Any]:
         "code": each.code.value if each.code else None,
         "cause": outcome.cause.value if outcome.cause else None,
         "under": each.under.value if each.under else None,
-        "seen": _safe(outcome.seen),
-        "where": _safe(outcome.where),
+        "seen": safe(outcome.seen),
+        "where": safe(outcome.where),
         "wanted": each.wanted,
-        "device": _safe(outcome.device) if outcome.device else None,
+        "device": safe(outcome.device) if outcome.device else None,
         "confidence": outcome.confidence.value,
         "remedy": None
         if remedy is None
@@ -89,6 +89,6 @@ def _finding(each: Finding) -> dict[str, Any]:
     }
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Valid Unicode: host files need not be UTF-8, and JSON must be."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -13,7 +13,7 @@ _MAX_ROOT_LINES = 4
 Paint = Callable[[str, str], str]
 """Colours a text: (text, one of good, bad, warn, dim, bold)."""
 
-_HEADLINES = {
+HEADLINES = {
     Ready.YES: ("READY", "good"),
     Ready.NO: ("NOT READY", "bad"),
     Ready.CANNOT_TELL: ("CANNOT TELL", "warn"),
@@ -47,7 +47,7 @@ def report(judgement: Judgement, source: Source, *, paint: Paint = plain, verbos
 
 
 def _head(judgement: Judgement, source: Source, paint: Paint) -> Iterator[str]:
-    word, colour = _HEADLINES[judgement.ready]
+    word, colour = HEADLINES[judgement.ready]
     about = f" for {judgement.profile}"
     if judgement.wanted:
         about += f" in mode {judgement.wanted}"
