@@ -69,6 +69,9 @@ class Probes(Protocol):
     def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
         """This boot's kernel log: where it comes from, and its lines without prefixes."""
 
+    def versions(self) -> Seen[Mapping[str, str]]:
+        """What somebody asked programs for when they captured them; nobody asks a live one."""
+
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         """A device's registers, mapped for reading only."""
 

@@ -32,11 +32,16 @@ def answers(record: Record) -> Answers:
         "sev": _by_device("/dev/sev", _sev(record), absent, gaps),
         "kvm": _kvm(record.kvm, absent, gaps),
         "gpu": _gpus(record.bar0, gaps),
+        "versions": _versions(record.versions),
     }
     found = {name: value for name, value in probes.items() if value is not None}
     nodes = {"cpuid": CPUID_DEVICE, "msr": "/dev/cpu/0/msr", "sev": "/dev/sev", "kvm": "/dev/kvm"}
     devices = frozenset(path for name, path in nodes.items() if name in found)
     return Answers(found, frozenset(absent), gaps, devices)
+
+
+def _versions(found: Seen[Mapping[str, str]]) -> Json | None:
+    return None if found is None or isinstance(found, Unreadable) else dict(found)
 
 
 def _by_device(

@@ -11,6 +11,7 @@ from nodeagent.capture.shape import NOT_CAPTURED, encoded, errno_name
 from nodeagent.errors import CaptureError
 from nodeagent.host import klog
 from nodeagent.model.host import Uname
+from nodeagent.model.packages import STATUS, excerpt
 from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Files
 
@@ -191,7 +192,8 @@ def _put_log(record: Record, tree: _Tree, denied: dict[str, str]) -> str | None:
 def _contents(record: Record, files: Files) -> Iterator[tuple[str, bytes]]:
     for path, seen in record.contents.items():
         if isinstance(seen, bytes):
-            yield path, seen
+            # What else is installed on a host is nobody's business.
+            yield path, excerpt(seen) if path == STATUS else seen
     for path, pieces in record.pieces.items():
         # The look had it open and read some words; what lies between must not read as zeros.
         whole = files.read_bytes(path, _WHOLE_CONFIG)

@@ -21,6 +21,8 @@ def choose_processes(record: Record) -> None:
     kept = {pid for pid, (nodes, _) in opened.items() if nodes}
     kept.update([pid for pid, (_, closed) in opened.items() if closed][:1])
     kept |= {pid for pid in pids if record.contents.get(f"{PROC}/{pid}/cmdline")}
+    # Without it a search by name would take /proc for one that hides processes.
+    kept |= {pid for pid in pids[:1] if pid == "1" and f"{PROC}/1/comm" in record.contents}
     kept = kept or set([pid for pid in pids if f"{PROC}/{pid}/fd" in record.listings][:1])
     for kind in (record.contents, record.listings, record.links, record.presence):
         for path in [path for path in kind if (pid := _pid(path)) and pid not in kept]:

@@ -27,6 +27,7 @@ _HOST_KEYS = frozenset(
 )
 _PROBE_KEYS = frozenset({"cpuid", "msr", "sev", "kvm", "gpu", "versions"})
 _KVM_KEYS = frozenset({"api_version", "vm_types", "sev_vmsa_features", "policy_bits"})
+_VERSIONED = frozenset({"kubelet", "containerd", "qemu", "kata"})
 _PROCESSES = "/proc"
 """Read name by name in every capture, though one that was written keeps few processes."""
 CPUID_DEVICE = "/dev/cpu/0/cpuid"
@@ -141,6 +142,7 @@ class CapturedProbes:
         self._sev = _sev(node.get("sev"))
         self._kvm = _kvm(node.get("kvm"))
         self._bar0 = _gpus(node.get("gpu"))
+        self._versions = _versions(node.get("versions"))
 
     def uname(self) -> Seen[Uname]:
         return self._uname or Unreadable("uname", NOT_CAPTURED)
@@ -200,6 +202,9 @@ class CapturedProbes:
             return self._log_from, (klog.clean(line) for line in text.split("\n"))
         kept = klog.files(self._tree, self._uname)
         return kept if isinstance(kept, tuple) else text
+
+    def versions(self) -> Seen[Mapping[str, str]]:
+        return self._versions
 
     @contextmanager
     def bar0(self, bdf: str) -> Iterator[Registers | Unreadable]:
@@ -432,3 +437,10 @@ def _gpus(node: Node | None) -> dict[str, dict[int, int | Unreadable]]:
 def _register(name: str, node: Node) -> tuple[int, int | Unreadable]:
     offset = _index(name, node)
     return offset, node.error(f"register {offset:#x}") or node.number(32)
+
+
+def _versions(node: Node | None) -> Mapping[str, str] | None:
+    for name, value in node.items() if node else ():
+        if name not in _VERSIONED:
+            unknown_key(value, name, _VERSIONED)
+    return mapping_of_text(node) if node else None

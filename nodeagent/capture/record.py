@@ -37,6 +37,7 @@ class Record:
     sev: dict[int, Seen[bytes | PspFailure]] = field(default_factory=dict)
     kvm: Seen[Kvm] = _UNASKED
     log: Seen[Log] = _UNASKED
+    versions: Seen[Mapping[str, str]] = _UNASKED
     bar0: dict[str, Bar0 | Unreadable] = field(default_factory=dict)
 
 
@@ -136,6 +137,10 @@ class RecordingProbes:
         origin, lines = found[0], list(found[1])
         self._record.log = origin, lines
         return origin, iter(lines)
+
+    def versions(self) -> Seen[Mapping[str, str]]:
+        found = self._record.versions = self._probes.versions()
+        return found
 
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         return self._bar0(bdf)

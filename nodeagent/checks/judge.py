@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from nodeagent.checks import enabled, fabric, firmware, gpu, hazards, kernel, passthrough
+from nodeagent.checks import enabled, fabric, firmware, gpu, hazards, kernel, passthrough, runtime
 from nodeagent.checks.answer import Gap, Hit
 from nodeagent.checks.check import Ask, Check
 from nodeagent.checks.notes import notes
@@ -37,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     *passthrough.CHECKS,
     *fabric.CHECKS,
     *gpu.CHECKS,
+    *runtime.CHECKS,
     *hazards.CHECKS,
 )
 """In reading order."""
@@ -64,7 +65,7 @@ def judge(
     answered = answers(facts)
     ask = Ask(profile, want, policy)
     findings = _findings(facts, answered, ask)
-    levels = _levels(findings, ask)
+    levels = _levels(findings, _required(facts, ask))
     ready = _ready(levels)
     todo = _todo(findings, levels, ready)
     return Judgement(
@@ -95,7 +96,7 @@ def _findings(facts: Facts, answered: tuple[Answered, ...], ask: Ask) -> tuple[F
     root = next((each for each in rest if each.verdict is Verdict.FAIL), None)
     no_groups = not facts.iommu.groups
     folded = [_fold(each, root, no_groups=no_groups) for each in rest]
-    return (*capable, *folded, *_skipped(_LATER, (Level.COMPLIANT, Level.RUNTIME)))
+    return (*capable, *folded, *_skipped(_LATER, (Level.COMPLIANT,)))
 
 
 def _finding(facts: Facts, name: str, level: Level, wanted: str, outcome: Outcome) -> Finding:
@@ -118,7 +119,7 @@ def _skipped(why: str, levels: Iterable[Level] = tuple(Level)[1:]) -> list[Findi
             level.value,
             level,
             "",
-            skip(_LATER if level in {Level.COMPLIANT, Level.RUNTIME} else why),
+            skip(_LATER if level is Level.COMPLIANT else why),
             None,
         )
         for level in levels
@@ -169,8 +170,13 @@ def _fold(each: Finding, root: Finding | None, *, no_groups: bool) -> Finding:
     return Finding(each.check, each.level, each.wanted, each.outcome, each.remedy, root.code)
 
 
-def _levels(findings: tuple[Finding, ...], ask: Ask) -> dict[Level, LevelVerdict]:
+def _required(facts: Facts, ask: Ask) -> frozenset[Level]:
+    """Floors only where they are asked for, pods only where a kubelet could start them."""
     required = ask.profile.required | ({Level.COMPLIANT} if ask.policy.require_floors else set())
+    return required if facts.runtime.kubelet else required - {Level.RUNTIME}
+
+
+def _levels(findings: tuple[Finding, ...], required: frozenset[Level]) -> dict[Level, LevelVerdict]:
     return {
         level: _level([each for each in findings if each.level is level], level in required)
         for level in Level

@@ -388,8 +388,10 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.KUBELET_TOO_OLD: Remedy(Who.CLUSTER, "upgrade the kubelet to 1.32 or newer"),
     Code.RUNTIME_NOT_PREPARED: Remedy(
         Who.HOST,
-        "add the Kata handler to containerd's configuration (kata-deploy does), then restart "
-        "containerd",
+        "let kata-deploy configure containerd, or do as named by hand, then restart containerd",
+    ),
+    Code.RUNTIME_TOO_OLD: Remedy(
+        Who.HOST, "upgrade containerd with the node drained: 2.3 is what NVIDIA's stack asks for"
     ),
     Code.KATA_MISSING: Remedy(
         Who.CLUSTER, "install Kata Containers on this node, with the NVIDIA GPU SNP shim"

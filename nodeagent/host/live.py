@@ -52,6 +52,9 @@ class LiveProbes:
             kept = klog.files(self._root, known(self.uname()))
         return kept if isinstance(kept, tuple) else found
 
+    def versions(self) -> Seen[Mapping[str, str]]:
+        return None
+
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         return mmio.mapped(self._root, f"/sys/bus/pci/devices/{bdf}/resource0")
 

@@ -135,6 +135,7 @@ class Code(StrEnum):
     KUBELET_NOT_PREPARED = auto()
     KUBELET_TOO_OLD = auto()
     RUNTIME_NOT_PREPARED = auto()
+    RUNTIME_TOO_OLD = auto()
     KATA_MISSING = auto()
     KATA_TOO_OLD = auto()
     QEMU_TOO_OLD = auto()

@@ -7,6 +7,7 @@ from nodeagent.model.firmware import Firmware
 from nodeagent.model.host import Kernel, KernelLog, Psp
 from nodeagent.model.pci import Devices, Iommu
 from nodeagent.model.platform import Platform
+from nodeagent.model.runtime import Runtime
 from nodeagent.model.seen import Seen, Unreadable
 
 
@@ -32,3 +33,4 @@ class Facts(NamedTuple):
     log: Seen[KernelLog]
     iommu: Iommu
     devices: Devices | Unreadable
+    runtime: Runtime

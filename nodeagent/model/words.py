@@ -45,7 +45,7 @@ class Profile(StrEnum):
     def required(self) -> frozenset[Level]:
         snp = {Level.CAPABLE, Level.ENABLED}
         return {
-            Profile.SNP_GPU: frozenset(snp | {Level.PASSTHROUGH, Level.GPU}),
+            Profile.SNP_GPU: frozenset(snp | {Level.PASSTHROUGH, Level.GPU, Level.RUNTIME}),
             Profile.SNP: frozenset(snp),
             Profile.GPU: frozenset({Level.GPU}),
         }[self]

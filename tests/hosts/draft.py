@@ -70,6 +70,7 @@ class Draft:
     # API versions, SMT, the bit that must be set, debug, single socket; hiding is supported.
     policy_bits: int = 0x11BFFFF
     gpu: dict[str, dict[int, int]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
     # files
 
@@ -267,6 +268,7 @@ def _probes(draft: Draft) -> dict[str, Json]:
             bdf: {"bar0": {f"{offset:#x}": f"{value:#x}" for offset, value in bar0.items()}}
             for bdf, bar0 in draft.gpu.items()
         },
+        "versions": dict[str, Json](draft.versions),
     }
     if "/dev/kvm" in draft.files:
         probes["kvm"] = _kvm(draft)

@@ -12,6 +12,9 @@ SNP_UNKNOWN = READY.replace("enabled=pass", "enabled=unknown")
 NO_IOMMU = NO_SNP.replace("passthrough=pass", "passthrough=fail")
 NO_WAY_IN = READY.replace("passthrough=pass", "passthrough=fail")
 GPU_FAILS = READY.replace("gpu=pass", "gpu=fail")
+RUNS = READY.replace("runtime=skip", "runtime=pass")
+NO_PODS = READY.replace("runtime=skip", "runtime=fail")
+PODS_UNKNOWN = READY.replace("runtime=skip", "runtime=unknown")
 GPU_UNKNOWN = READY.replace("gpu=pass", "gpu=unknown")
 INCAPABLE = "capable=fail enabled=skip passthrough=skip gpu=skip compliant=skip runtime=skip"
 
@@ -72,6 +75,33 @@ TABLE: tuple[Expect, ...] = (
     Expect("turin-dense-ready", 0, None, READY),
     Expect("genoa-no-privileges", 0, None, READY),
     Expect("genoa-no-privileges-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN),
+    # Kubernetes nodes.
+    Expect("genoa-kubelet-ready", 0, None, RUNS),
+    Expect("genoa-kubelet-drop-in", 0, None, RUNS),
+    Expect("genoa-kubelet-stopped", 0, None, RUNS),
+    Expect("genoa-kubelet-unprepared", 1, "KUBELET_NOT_PREPARED", NO_PODS),
+    Expect("genoa-kubelet-drop-in-overrides", 1, "KUBELET_NOT_PREPARED", NO_PODS),
+    Expect("genoa-kubelet-flag-overrides", 1, "KUBELET_NOT_PREPARED", NO_PODS),
+    Expect("genoa-kubelet-1.33", 1, "KUBELET_NOT_PREPARED", NO_PODS),
+    Expect("genoa-kubelet-1.31", 1, "KUBELET_TOO_OLD", NO_PODS),
+    Expect("genoa-handler-missing", 1, "RUNTIME_NOT_PREPARED", NO_PODS),
+    Expect("genoa-handler-nowhere", 1, "RUNTIME_NOT_PREPARED", NO_PODS),
+    Expect("genoa-snapshotter-missing", 1, "RUNTIME_NOT_PREPARED", NO_PODS),
+    Expect("genoa-kata-missing", 1, "KATA_MISSING", NO_PODS),
+    Expect("genoa-kata-no-shim", 1, "KATA_MISSING", NO_PODS),
+    Expect("genoa-kata-3.28", 1, "KATA_TOO_OLD", NO_PODS),
+    Expect("genoa-hgx-kata-4.0", 1, "KATA_TOO_OLD", NO_PODS),
+    Expect("genoa-hgx-kubelet", 0, None, RUNS),
+    Expect("genoa-qemu-9.1", 1, "QEMU_TOO_OLD", NO_PODS),
+    Expect("genoa-qemu-packaged", 1, "QEMU_TOO_OLD", NO_PODS),
+    Expect("genoa-qemu-beside", 0, None, RUNS),
+    Expect("genoa-cdi-missing", 1, "CDI_MISSING", NO_PODS),
+    Expect("genoa-cdi-stale", 1, "CDI_STALE", NO_PODS),
+    Expect("genoa-cdi-group", 0, None, RUNS),
+    Expect("genoa-inotify-low", 0, None, RUNS, warns=("LIMITS_TOO_LOW",)),
+    Expect("genoa-k3s", 0, None, RUNS),
+    # What k3s gives its kubelet as flags stands where nobody looks.
+    Expect("genoa-k3s-unprepared", 4, "NO_ACCESS", PODS_UNKNOWN),
     # Not capable, so nothing else is blamed.
     Expect("dev-machine", 1, "RUNNING_IN_VM", INCAPABLE),
     Expect("genoa-in-vm", 1, "RUNNING_IN_VM", INCAPABLE),

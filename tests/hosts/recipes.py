@@ -3,6 +3,7 @@
 from tests.hosts import cpus, hgx, kernels, others, plugging, sockets
 from tests.hosts import gpu_states as gpu
 from tests.hosts import hazards as bites
+from tests.hosts import kubernetes as kube
 from tests.hosts import snp_faults as snp
 from tests.hosts.base import genoa_ready
 from tests.hosts.draft import Delta, Draft
@@ -220,7 +221,9 @@ HAZARDS: dict[str, Recipe] = {
     "genoa-vfio-not-built": ("a kernel without CONFIG_VFIO_PCI", (bites.vfio_not_built,)),
 }
 
-HOSTS: dict[str, Recipe] = READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS | HAZARDS
+HOSTS: dict[str, Recipe] = (
+    READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS | HAZARDS | kube.NODES
+)
 
 # §8.3 #17: what the inspector sees of another host. It sees less of every host; two are kept.
 UNPRIVILEGED = {

@@ -144,6 +144,9 @@ class VeiledProbes:
     def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
         return self._gap("probe:log") or self._probes.log_lines()
 
+    def versions(self) -> Seen[Mapping[str, str]]:
+        return self._gap("probe:versions") or self._probes.versions()
+
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         return self._bar0(bdf)
 

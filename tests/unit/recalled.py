@@ -71,6 +71,9 @@ class RecalledProbes:
         found = self._probes.log_lines()
         return (found[0], tuple(found[1])) if isinstance(found, tuple) else found
 
+    def versions(self) -> Seen[Mapping[str, str]]:
+        return self._probes.versions()
+
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         return self._probes.bar0(bdf)
 

@@ -101,6 +101,7 @@ FROZEN = {
     "KUBELET_NOT_PREPARED": "host",
     "KUBELET_TOO_OLD": "cluster",
     "RUNTIME_NOT_PREPARED": "host",
+    "RUNTIME_TOO_OLD": "host",
     "KATA_MISSING": "cluster",
     "KATA_TOO_OLD": "cluster",
     "QEMU_TOO_OLD": "cluster",
@@ -129,15 +130,6 @@ TO_COME = {
     "CHIP_KEY_MASKED",
     "BIOS_TOO_OLD",
     "GPU_FW_TOO_OLD",
-    "KUBELET_NOT_PREPARED",
-    "KUBELET_TOO_OLD",
-    "RUNTIME_NOT_PREPARED",
-    "KATA_MISSING",
-    "KATA_TOO_OLD",
-    "QEMU_TOO_OLD",
-    "CDI_MISSING",
-    "CDI_STALE",
-    "LIMITS_TOO_LOW",
 }
 
 
