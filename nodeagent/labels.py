@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from nodeagent.model.findings import Finding, Judgement
+from nodeagent.model.host import POLICY_DEMANDS
 from nodeagent.model.words import CcMode, Level, Profile, Ready, Verdict
 
 PREFIX = "nodeagent.io/"
@@ -26,10 +27,10 @@ _LEVELS = {
     "runtime": Level.RUNTIME,
 }
 _GPU_VALUES = ("gpu.cc-mode", "gpu.count", "gpu.chip")
-_CPU_VALUES = ("snp.generation", "snp.asids", "snp.api", "smt")
-_TO_COME = ("tcb.snp", "tcb.microcode")
-_TOLD = ("ready", "kernel", *_LEVELS, *_GPU_VALUES, *_CPU_VALUES)
-_NAMES = (*_TOLD, "profile", "simulated", *_TO_COME)
+_CPU_VALUES = ("snp.generation", "snp.asids", "snp.api", "smt", "tcb.snp", "tcb.microcode")
+_DEMANDS = tuple(f"snp.policy.{name}" for name in POLICY_DEMANDS)
+_TOLD = ("ready", "kernel", *_LEVELS, *_GPU_VALUES, *_CPU_VALUES, *_DEMANDS)
+_NAMES = (*_TOLD, "profile", "simulated")
 
 _SEEN_BYTES = 240
 _DO_BYTES = 480
@@ -191,9 +192,18 @@ def _answers(judgement: Judgement) -> dict[str, _Answer]:
     # Capacity of this silicon and BIOS: once known it holds for the boot, so that a value
     # which is not known now is no proof of another.
     cpu = (values.generation, values.asids, values.snp_api, values.smt)
-    for name, value in zip(_CPU_VALUES, cpu, strict=True):
+    tcb = (values.tcb_snp, values.tcb_microcode)
+    for name, value in zip(_CPU_VALUES, (*cpu, *tcb), strict=True):
         answers[name] = _UNSURE if value is None else str(value)
+    for label, name in zip(_DEMANDS, POLICY_DEMANDS, strict=True):
+        answers[label] = _met((values.policy or {}).get(name))
     return answers
+
+
+def _met(demand: bool | None) -> _Answer:
+    if demand is None:
+        return _UNSURE
+    return "true" if demand else None
 
 
 def _gpu_values(judgement: Judgement) -> dict[str, _Answer]:

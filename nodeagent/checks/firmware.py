@@ -143,16 +143,22 @@ def other_error(facts: Facts) -> Answer:
     return Hit(f"the kernel says: {others[0]}", "kernel log") if others else Miss()
 
 
-def api_version(facts: Facts) -> Seen[Version]:
-    """From the PSP, else from the log line that the driver wrote when it asked."""
+def sev_version(facts: Facts) -> Seen[tuple[int, int, int]]:
+    """API and build: from the PSP, else from the line that the driver logged when it asked."""
     platform = facts.psp.platform
     if isinstance(platform, PlatformStatus):
-        return platform.api
+        return (*platform.api, platform.build)
     if isinstance(facts.log, KernelLog):
         event = facts.log.first("sev_api", "snp_api")
         if event:
-            return int(event.fields["major"]), int(event.fields["minor"])
+            major, minor, build = (int(event.fields[name]) for name in ("major", "minor", "build"))
+            return major, minor, min(build, 0xFFFFFFFF)
     return platform if isinstance(platform, Unreadable) else None
+
+
+def api_version(facts: Facts) -> Seen[Version]:
+    version = sev_version(facts)
+    return version[:2] if isinstance(version, tuple) else version
 
 
 def api_too_old(facts: Facts) -> Answer:

@@ -2,9 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 
-from nodeagent.checks import enabled, fabric, firmware, gpu, hazards, kernel, passthrough, runtime
+from nodeagent.checks import (
+    compliant,
+    enabled,
+    fabric,
+    firmware,
+    gpu,
+    hazards,
+    kernel,
+    passthrough,
+    runtime,
+    upkeep,
+)
 from nodeagent.checks.answer import Gap, Hit
 from nodeagent.checks.check import Ask, Check
+from nodeagent.checks.demands import demands
 from nodeagent.checks.notes import notes
 from nodeagent.checks.remedies import remedy_for
 from nodeagent.checks.table import FACETS, Answered, answers
@@ -23,7 +35,6 @@ from nodeagent.model.words import (
     Verdict,
 )
 
-_LATER = "not looked at by this version"
 _IOMMU_ROOTS = frozenset({Code.BIOS_IOMMU_OFF, Code.IOMMU_PASSTHROUGH_OR_OFF})
 _NEEDS_TRANSLATION = frozenset({Code.IOMMU_PASSTHROUGH_OR_OFF})
 _NEEDS_IOMMU = _NEEDS_TRANSLATION | {Code.IOMMU_GROUP_MISSING, Code.GPU_NOT_VFIO}
@@ -39,6 +50,8 @@ CHECKS: tuple[Check, ...] = (
     *gpu.CHECKS,
     *runtime.CHECKS,
     *hazards.CHECKS,
+    *compliant.CHECKS,
+    *upkeep.CHECKS,
 )
 """In reading order."""
 
@@ -92,11 +105,11 @@ def _findings(facts: Facts, answered: tuple[Answered, ...], ask: Ask) -> tuple[F
     blocked = next((each for each in capable if each.verdict is Verdict.FAIL), None)
     if blocked and Level.CAPABLE in ask.profile.required:
         return (*_only_root(capable, blocked), *_skipped(f"waits for {blocked.check}"))
-    rest = [*_enabled(facts, answered, blocked), *_checked(facts, ask)]
+    rest = [*_enabled(facts, answered, blocked), *_checked(facts, ask, blocked)]
     root = next((each for each in rest if each.verdict is Verdict.FAIL), None)
     no_groups = not facts.iommu.groups
     folded = [_fold(each, root, no_groups=no_groups) for each in rest]
-    return (*capable, *folded, *_skipped(_LATER, (Level.COMPLIANT,)))
+    return (*capable, *folded)
 
 
 def _finding(facts: Facts, name: str, level: Level, wanted: str, outcome: Outcome) -> Finding:
@@ -114,16 +127,7 @@ def _only_root(capable: list[Finding], root: Finding) -> list[Finding]:
 
 
 def _skipped(why: str, levels: Iterable[Level] = tuple(Level)[1:]) -> list[Finding]:
-    return [
-        Finding(
-            level.value,
-            level,
-            "",
-            skip(_LATER if level is Level.COMPLIANT else why),
-            None,
-        )
-        for level in levels
-    ]
+    return [Finding(level.value, level, "", skip(why), None) for level in levels]
 
 
 def _enabled(
@@ -151,12 +155,16 @@ def _beside(facts: Facts, name: str, outcome: Outcome) -> Finding:
     return _finding(facts, name, Level.ENABLED, _BESIDE_TABLE[name], outcome)
 
 
-def _checked(facts: Facts, ask: Ask) -> list[Finding]:
-    return [
+def _checked(facts: Facts, ask: Ask, blocked: Finding | None) -> list[Finding]:
+    """Of a CPU that cannot do SNP at all no firmware is judged."""
+    found = [
         _finding(facts, check.name, check.level, check.wants, outcome)
         for check in CHECKS
+        if not (blocked and check.level is Level.COMPLIANT)
         for outcome in check.judge(facts, ask)
     ]
+    unasked = _skipped(f"waits for {blocked.check}", (Level.COMPLIANT,)) if blocked else []
+    return found + unasked
 
 
 def _fold(each: Finding, root: Finding | None, *, no_groups: bool) -> Finding:
@@ -255,6 +263,7 @@ def _values(facts: Facts) -> Values:
     proven = _proven(facts)
     chips = {each.chip.product or each.chip.name for each in gpus if each.chip}
     api = firmware.api_version(facts)
+    tcb = compliant.reported_tcb(facts)
     generation = cpu.generation if isinstance(cpu, CpuIdentity) else None
     return Values(
         cc_mode=gpu.shared_mode(proven) if gpus and len(proven) == len(gpus) else None,
@@ -264,6 +273,9 @@ def _values(facts: Facts) -> Values:
         asids=kernel.es_capacity(facts),
         snp_api=f"{api[0]}.{api[1]}" if isinstance(api, tuple) else None,
         smt=facts.cpus.smt if isinstance(facts.cpus.smt, str) else None,
+        tcb_snp=tcb.snp if tcb else None,
+        tcb_microcode=tcb.microcode if tcb else None,
+        policy=demands(facts),
     )
 
 

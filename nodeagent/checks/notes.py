@@ -22,7 +22,13 @@ def notes(facts: Facts) -> tuple[str, ...]:
     """In reading order."""
     if not can_host_snp(facts):
         return ()
-    return (*_kernel(facts), *_options(facts), *_blind(facts), *_harmless(facts))
+    return (
+        *_kernel(facts),
+        *_options(facts),
+        *_blind(facts),
+        *_firmware_file(facts),
+        *_harmless(facts),
+    )
 
 
 def _kernel(facts: Facts) -> Iterator[str]:
@@ -57,3 +63,13 @@ def _harmless(facts: Facts) -> Iterator[str]:
         kinds.append("harmless_second_socket")
     for event in log.of(*kinds):
         yield f"known and harmless: {shown(event)}"
+
+
+def _firmware_file(facts: Facts) -> Iterator[str]:
+    """What lies on the disk for the PSP. Its version is not told: no header is documented."""
+    log, files = facts.log, facts.firmware.files
+    loaded = log.first("sev_fw_updated") if isinstance(log, KernelLog) else None
+    if loaded:
+        yield f"the kernel loaded SEV firmware from the disk: {shown(loaded)}"
+    elif isinstance(files, tuple) and files:
+        yield f"{files[0]} is present; this boot's log does not say that it was loaded"

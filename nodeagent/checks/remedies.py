@@ -323,6 +323,10 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.TCB_DECODE_SUSPECT: Remedy(
         Who.HOST, "use a newer nodeagent: this one does not know the CPU's TCB layout"
     ),
+    Code.TCB_NOT_KNOWN: Remedy(
+        Who.HOST,
+        "get SNP to run, and let the kernel log be read: only then is asking the PSP safe",
+    ),
     Code.SEV_FW_BELOW_FLOOR: Remedy(
         Who.FIRMWARE,
         "update the BIOS, or install a newer SEV firmware file in /lib/firmware/amd",

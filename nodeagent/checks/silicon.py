@@ -88,16 +88,18 @@ def inconsistent(facts: Facts) -> Answer:
             continue
         groups = values.masked(mask)
         if len(groups) > 1:
-            return Hit(_difference(index, groups), f"MSR {index:#x}")
+            seen = f"{MSR_NAMES[index]} is {difference(groups)}"
+            return Hit(seen, f"MSR {index:#x}")
         if values.unreadable:
             gaps.append(Gap(values.unreadable[0][1]))
     return gaps[0] if gaps else Miss("SYSCFG, HWCR and RMP registers agree on every online CPU")
 
 
-def _difference(index: int, groups: dict[int, tuple[int, ...]]) -> str:
+def difference(groups: dict[int, tuple[int, ...]]) -> str:
+    """Which CPUs show another value than most."""
     (common, _), *odd = groups.items()
     named = ", ".join(f"{value:#x} on CPU {_cpus(cpus)}" for value, cpus in odd[:3])
-    return f"{MSR_NAMES[index]} is {common:#x} on most CPUs, but {named}"
+    return f"{common:#x} on most CPUs, but {named}"
 
 
 def _cpus(cpus: tuple[int, ...]) -> str:

@@ -90,7 +90,10 @@ class LevelVerdict(NamedTuple):
 
 
 class Values(NamedTuple):
-    """Plain values for labels: capacity, never what moves by itself. None: not known."""
+    """Plain values for labels: capacity, never what moves by itself. None: not known.
+
+    The TCB is the reported one. `policy`: what a guest's policy may demand here, by name.
+    """
 
     cc_mode: str | None = None
     gpu_count: int | None = None
@@ -99,6 +102,9 @@ class Values(NamedTuple):
     asids: int | None = None
     snp_api: str | None = None
     smt: str | None = None
+    tcb_snp: int | None = None
+    tcb_microcode: int | None = None
+    policy: Mapping[str, bool | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

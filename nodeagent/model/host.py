@@ -59,6 +59,19 @@ class ModuleOption(NamedTuple):
     line: str
 
 
+POLICY_DEMANDS = {
+    "single-socket": 20,
+    "mem-aes-256-xts": 22,
+    "rapl-dis": 23,
+    "ciphertext-hiding": 24,
+    "page-swap-disable": 25,
+}
+"""Bits of an SNP guest's policy by which its owner demands something of the host.
+
+linux/psp-sev.h, SNP_POLICY_MASK_*. The others permit (SMT, migration, debugging, CXL).
+"""
+
+
 class Kvm(NamedTuple):
     """What /dev/kvm says of itself; a number that this kernel does not know is absent."""
 

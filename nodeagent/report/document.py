@@ -60,6 +60,9 @@ def _values(judgement: Judgement) -> dict[str, Any]:
         "snp_asids": values.asids,
         "snp_api": values.snp_api,
         "smt": safe(values.smt) if values.smt else None,
+        "tcb_snp": values.tcb_snp,
+        "tcb_microcode": values.tcb_microcode,
+        "snp_policy": dict(values.policy or {}),
     }
 
 

@@ -146,7 +146,8 @@ def _one(each: Finding, paint: Paint) -> Iterator[str]:
     code = f"  {each.code}" if each.code else ""
     under = f" (under {each.under})" if each.under and each.under != each.code else ""
     yield f"  {word}{each.check}{code}{under}"
-    sure = ", medium confidence" if outcome.confidence is Confidence.MEDIUM else ""
+    unsaid = outcome.confidence is Confidence.MEDIUM and "confidence" not in outcome.seen
+    sure = ", medium confidence" if unsaid else ""
     yield from _wrap(f"{outcome.seen}{sure}", " " * 12, first=" " * 10 + "saw: ")
     if each.wanted and each.verdict is not Verdict.PASS:
         yield from _wrap(each.wanted, " " * 12, first=" " * 10 + "want: ")

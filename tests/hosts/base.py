@@ -19,7 +19,8 @@ NIC = "0000:42:00.0"
 # snp-host.md §4.2: API 1.55, initialised, ES configured, build 40.
 SEV_STATUS = "01370100010000" + "28" + "00000000"
 # API 1.55, initialised, RMP and alias check; boot loader 10, SNP 23, microcode 84.
-SNP_STATUS = "01370103" + "28000000" * 2 + "00000000" + "0a00000000001754" * 2
+TCB = "0a00000000001754"
+SNP_STATUS = "01370103" + "28000000" * 2 + "00000000" + TCB * 2
 
 # Shortened: 192 processors in 70 hosts repeat it.
 _FLAGS = (

@@ -57,6 +57,7 @@ class Draft:
     online: int = 192
     smt: str = "on"
     machine: str = "x86_64"
+    odd_microcode: dict[int, int] = field(default_factory=dict)
     cpuinfo: str | None = None  # where it is none of an x86
     lost: int = 0  # records that the kernel's ring buffer has overwritten
     log: list[Line] = field(default_factory=list)
@@ -173,7 +174,7 @@ def _line(text: str) -> bytes:
 
 
 def _put_cpus(draft: Draft) -> None:
-    draft.put("/proc/cpuinfo", draft.cpuinfo or _cpuinfo(draft.cpu, draft.online))
+    draft.put("/proc/cpuinfo", draft.cpuinfo or _cpuinfo(draft))
     base = "/sys/devices/system/cpu"
     last = draft.present - 1
     draft.put(f"{base}/present", f"0-{last}")
@@ -186,9 +187,13 @@ def _put_cpus(draft: Draft) -> None:
         draft.put(f"{base}/cpu0/microcode/version", f"{draft.cpu.microcode:#x}")
 
 
-def _cpuinfo(cpu: Cpu, count: int) -> str:
-    siblings = min(count, 2 * cpu.cores)
-    return "".join(_processor(cpu, number, siblings) + "\n" for number in range(count))
+def _cpuinfo(draft: Draft) -> str:
+    text = ""
+    for number in range(draft.online):
+        level = draft.odd_microcode.get(number, draft.cpu.microcode)
+        siblings = min(draft.online, 2 * draft.cpu.cores)
+        text += _processor(replace(draft.cpu, microcode=level), number, siblings) + "\n"
+    return text
 
 
 def _processor(cpu: Cpu, number: int, siblings: int) -> str:

@@ -4,11 +4,17 @@ Judged from the specs alone, never from what the code answers. Exit codes: 0 rea
 4 cannot tell. `root` is the one code that the report leads with.
 """
 
+import re
 from dataclasses import dataclass
 
-READY = "capable=pass enabled=pass passthrough=pass gpu=pass compliant=skip runtime=skip"
-NO_SNP = READY.replace("enabled=pass", "enabled=fail")
-SNP_UNKNOWN = READY.replace("enabled=pass", "enabled=unknown")
+# §8.2: a Genoa that starts SNP guests, and whose firmware is below the floor of SB-3020.
+READY = "capable=pass enabled=pass passthrough=pass gpu=pass compliant=fail runtime=skip"
+COMPLIANT = READY.replace("compliant=fail", "compliant=pass")
+# Where SNP is not up, asking the PSP for its TCB is not safe (§0.3).
+UNASKED = READY.replace("compliant=fail", "compliant=unknown")
+NO_SNP = UNASKED.replace("enabled=pass", "enabled=fail")
+NO_SNP_ASKED = READY.replace("enabled=pass", "enabled=fail")
+SNP_UNKNOWN = UNASKED.replace("enabled=pass", "enabled=unknown")
 NO_IOMMU = NO_SNP.replace("passthrough=pass", "passthrough=fail")
 NO_WAY_IN = READY.replace("passthrough=pass", "passthrough=fail")
 GPU_FAILS = READY.replace("gpu=pass", "gpu=fail")
@@ -16,7 +22,12 @@ RUNS = READY.replace("runtime=skip", "runtime=pass")
 NO_PODS = READY.replace("runtime=skip", "runtime=fail")
 PODS_UNKNOWN = READY.replace("runtime=skip", "runtime=unknown")
 GPU_UNKNOWN = READY.replace("gpu=pass", "gpu=unknown")
+TURIN_GPU_FAILS = COMPLIANT.replace("gpu=pass", "gpu=fail")
+TURIN_GPU_UNKNOWN = COMPLIANT.replace("gpu=pass", "gpu=unknown")
 INCAPABLE = "capable=fail enabled=skip passthrough=skip gpu=skip compliant=skip runtime=skip"
+
+
+_PROVEN = re.compile("compliant=(pass|fail)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +53,20 @@ class Expect:
     warns: tuple[str, ...] = ()
 
     def unprivileged(self) -> View:
-        return self.inspector or View(self.exit, self.root, self.levels)
+        """Without the PSP what little it sees of firmware proves nothing good (§8.3 #17)."""
+        unproven = _PROVEN.sub("compliant=unknown", self.levels)
+        return self.inspector or View(self.exit, self.root, unproven)
 
 
 # Without MSRs, log and PSP a fault in `enabled` is placed by the cpuinfo flag alone, or not seen.
-SEES_READY = View(0, None, READY)
+SEES_READY = View(0, None, UNASKED)
+# Microcode, fuses and the BIOS version are shown to everybody, and one of them is bad.
+SEES_OLD = View(0, None, READY)
 FIRMWARE_SIDE = View(1, "SNP_OFF_FIRMWARE_SIDE", NO_SNP)
 KERNEL_SIDE = View(1, "SNP_OFF_KERNEL_SIDE", NO_SNP)
 CANNOT_TELL = View(4, "SNP_UNPROVEN", SNP_UNKNOWN)
 # Who holds a GPU is not shown to it; of a held one the capture has no registers.
-CANNOT_SEE_GPU = View(4, "NO_ACCESS", GPU_UNKNOWN)
+CANNOT_SEE_GPU = View(4, "NO_ACCESS", UNASKED.replace("gpu=pass", "gpu=unknown"))
 
 TABLE: tuple[Expect, ...] = (
     Expect("genoa-ready", 0, None, READY),
@@ -69,11 +84,11 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-log-overwritten-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN),
     Expect("bergamo-ready", 0, None, READY),
     Expect("siena-ready", 0, None, READY),
-    Expect("milan-ready", 0, None, READY),
-    Expect("turin-ready", 0, None, READY),
-    Expect("turin-ready-6.12", 0, None, READY, inspector=CANNOT_TELL),
-    Expect("turin-dense-ready", 0, None, READY),
-    Expect("genoa-no-privileges", 0, None, READY),
+    Expect("milan-ready", 0, None, COMPLIANT, warns=("TCB_BELOW_FLOOR",)),
+    Expect("turin-ready", 0, None, COMPLIANT),
+    Expect("turin-ready-6.12", 0, None, COMPLIANT, inspector=CANNOT_TELL),
+    Expect("turin-dense-ready", 0, None, COMPLIANT),
+    Expect("genoa-no-privileges", 0, None, UNASKED),
     Expect("genoa-no-privileges-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN),
     # Kubernetes nodes.
     Expect("genoa-kubelet-ready", 0, None, RUNS),
@@ -112,7 +127,7 @@ TABLE: tuple[Expect, ...] = (
     Expect("gh200", 1, "NOT_AMD", INCAPABLE),
     Expect("rome", 1, "CPU_TOO_OLD", INCAPABLE),
     # Not enabled, and the BIOS is to change.
-    Expect("genoa-odd-cpu", 1, "CPU_INCONSISTENT", NO_SNP, inspector=SEES_READY),
+    Expect("genoa-odd-cpu", 1, "CPU_INCONSISTENT", NO_SNP_ASKED, inspector=SEES_READY),
     Expect("genoa-smee-off", 1, "BIOS_SMEE_OFF", NO_SNP),
     Expect(
         "genoa-smm-unlocked",
@@ -203,8 +218,8 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-sev-init-failed", 1, "SNP_INIT_FAILED", NO_SNP, inspector=KERNEL_SIDE),
     Expect("genoa-wbinvd", 1, "SNP_INIT_WBINVD", NO_SNP, inspector=KERNEL_SIDE),
     Expect("genoa-rmp-init-refused", 1, "SNP_INIT_FAILED", NO_SNP, inspector=KERNEL_SIDE),
-    Expect("genoa-firmware-1.49", 1, "SEV_FW_TOO_OLD", NO_SNP, inspector=KERNEL_SIDE),
-    Expect("genoa-firmware-1.49-6.11", 1, "SEV_FW_TOO_OLD", NO_SNP, inspector=CANNOT_TELL),
+    Expect("genoa-firmware-1.49", 1, "SEV_FW_TOO_OLD", NO_SNP_ASKED, inspector=KERNEL_SIDE),
+    Expect("genoa-firmware-1.49-6.11", 1, "SEV_FW_TOO_OLD", NO_SNP_ASKED, inspector=CANNOT_TELL),
     Expect(
         "genoa-kvm-snp-disabled",
         1,
@@ -214,11 +229,11 @@ TABLE: tuple[Expect, ...] = (
     ),
     # To a pod SNP that was shut down after KVM took it looks as if it were on.
     Expect("genoa-psp-not-initialised", 1, "SNP_STATE_LOST", NO_SNP, inspector=SEES_READY),
-    Expect("genoa-no-kvm-device", 1, "KVM_DEVICE_MISSING", NO_SNP),
-    Expect("genoa-no-tmr", 1, "SEV_ES_UNAVAILABLE", NO_SNP, inspector=SEES_READY),
+    Expect("genoa-no-kvm-device", 1, "KVM_DEVICE_MISSING", NO_SNP_ASKED),
+    Expect("genoa-no-tmr", 1, "SEV_ES_UNAVAILABLE", NO_SNP_ASKED, inspector=SEES_READY),
     Expect("genoa-cured-by-reload", 0, None, READY),
     Expect("genoa-leaking-pages", 0, None, READY),
-    Expect("genoa-state-lost", 1, "SNP_STATE_LOST", NO_SNP, inspector=SEES_READY),
+    Expect("genoa-state-lost", 1, "SNP_STATE_LOST", NO_SNP_ASKED, inspector=SEES_READY),
     # A GPU could not be handed over.
     Expect("genoa-gpu-on-nvidia", 1, "GPU_NOT_VFIO", NO_WAY_IN),
     Expect("genoa-gpu-on-nouveau", 1, "GPU_NOT_VFIO", NO_WAY_IN),
@@ -277,10 +292,10 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-hgx-h100-switch-off", 1, "SWITCH_MODE_MISMATCH", GPU_FAILS),
     Expect("genoa-hgx-h100-gpu-gone", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
     Expect("genoa-hgx-h100-switch-gone", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
-    Expect("turin-hgx-b200", 0, None, READY),
-    Expect("turin-hgx-b200-one-off", 1, "GPU_MODE_MIXED", GPU_FAILS),
+    Expect("turin-hgx-b200", 0, None, COMPLIANT),
+    Expect("turin-hgx-b200-one-off", 1, "GPU_MODE_MIXED", TURIN_GPU_FAILS),
     # All ones from a Blackwell may be a boot under way (gpu-cc.md §9.4).
-    Expect("turin-hgx-b200-firewall", 4, "GPU_BOOT_INCOMPLETE", GPU_UNKNOWN),
+    Expect("turin-hgx-b200-firewall", 4, "GPU_BOOT_INCOMPLETE", TURIN_GPU_UNKNOWN),
     # It works, and bites later.
     Expect("genoa-mitigations-off", 0, None, READY, warns=("OPTION_HAZARD",)),
     Expect("genoa-option-of-wrong-module", 0, None, READY, warns=("OPTION_IGNORED",)),
@@ -296,11 +311,30 @@ TABLE: tuple[Expect, ...] = (
         "turin-6.11",
         0,
         None,
-        READY,
+        COMPLIANT,
         inspector=CANNOT_TELL,
         warns=("KERNEL_OLD_FOR_CPU", "KERNEL_OLD_FOR_GPU"),
     ),
     # The kernel was built without it: no modprobe helps.
     Expect("genoa-kvm-not-built", 1, "KVM_AMD_NOT_LOADED", NO_SNP, cause="KERNEL_CONFIG"),
     Expect("genoa-vfio-not-built", 1, "VFIO_MISSING", NO_WAY_IN, cause="KERNEL_CONFIG"),
+    # Firmware against its floors, which gate nothing unless the site requires them.
+    Expect("genoa-compliant", 0, None, COMPLIANT),
+    Expect("genoa-tcb-lags", 0, None, READY, warns=("TCB_REPORTED_LAGS",)),
+    Expect("genoa-tcb-odd", 0, None, UNASKED, warns=("TCB_DECODE_SUSPECT",)),
+    Expect("genoa-no-alias-check", 0, None, READY),
+    Expect("genoa-sev-1.55.30", 0, None, READY),
+    Expect("genoa-old-microcode", 0, None, READY, inspector=SEES_OLD),
+    Expect("genoa-odd-microcode", 0, None, READY, inspector=SEES_OLD),
+    Expect("genoa-chip-key-masked", 0, None, READY),
+    Expect("genoa-chip-id-masked", 0, None, COMPLIANT, warns=("CHIP_ID_MASKED",)),
+    Expect("genoa-vlek", 0, None, COMPLIANT),
+    Expect("genoa-not-fused", 0, None, READY, inspector=SEES_OLD),
+    Expect("genoa-debug-open", 0, None, READY, inspector=SEES_OLD),
+    Expect("milan-old-bios", 0, None, READY, inspector=SEES_OLD),
+    Expect("milan-new-bios", 0, None, COMPLIANT),
+    Expect("genoa-asids-exhausted", 0, None, COMPLIANT, warns=("ASIDS_EXHAUSTED",)),
+    Expect("genoa-asids-low", 0, None, COMPLIANT, warns=("ASIDS_LOW",)),
+    Expect("genoa-newer-kernel", 0, None, COMPLIANT, warns=("REBOOT_PENDING",)),
+    Expect("genoa-policy", 0, None, COMPLIANT),
 )

@@ -1,6 +1,6 @@
 """Every made-up host: what it is, and the small deltas that make it of `genoa-ready`."""
 
-from tests.hosts import cpus, hgx, kernels, others, plugging, sockets
+from tests.hosts import base, cpus, firmware, hgx, kernels, others, plugging, sockets
 from tests.hosts import gpu_states as gpu
 from tests.hosts import hazards as bites
 from tests.hosts import kubernetes as kube
@@ -221,8 +221,40 @@ HAZARDS: dict[str, Recipe] = {
     "genoa-vfio-not-built": ("a kernel without CONFIG_VFIO_PCI", (bites.vfio_not_built,)),
 }
 
+_COMPLIANT = (firmware.tcb(firmware.COMPLIANT_TCB), firmware.microcode(0xA101156))
+
+FIRMWARE: dict[str, Recipe] = {
+    "genoa-compliant": ("at every floor of a Genoa", _COMPLIANT),
+    "genoa-tcb-lags": (
+        "§8.3 #13: SNP 23 runs, 22 is reported",
+        (firmware.tcb(base.TCB, "0a00000000001654"), firmware.updated),
+    ),
+    "genoa-tcb-odd": ("a byte is set that must be zero", (firmware.tcb("0a00010000001b56"),)),
+    "genoa-no-alias-check": ("§8.3 #14", (*_COMPLIANT, firmware.no_alias_check)),
+    "genoa-sev-1.55.30": ("from before the BadRAM fix", (*_COMPLIANT, firmware.sev_build(30))),
+    "genoa-old-microcode": ("before EntrySign", (*_COMPLIANT, firmware.microcode(0xA101148))),
+    "genoa-odd-microcode": ("CPU 7 has another", (*_COMPLIANT, firmware.odd_microcode)),
+    "genoa-chip-key-masked": ("MASK_CHIP_KEY", (*_COMPLIANT, firmware.flags(1 << 1))),
+    "genoa-chip-id-masked": ("MASK_CHIP_ID, no VLEK", (*_COMPLIANT, firmware.flags(1))),
+    "genoa-vlek": ("both masks and a VLEK", (*_COMPLIANT, firmware.flags(0b111))),
+    "genoa-not-fused": (
+        "an engineering sample",
+        (*_COMPLIANT, firmware.psp_says("fused_part", "0")),
+    ),
+    "genoa-debug-open": ("debug_lock_on 0", (*_COMPLIANT, firmware.psp_says("debug_lock_on", "0"))),
+    "milan-old-bios": ("H12SSW with BIOS 2.3", (cpus.milan, firmware.bios("H12SSW-NT", "2.3"))),
+    "milan-new-bios": ("H12SSW with BIOS 3.6", (cpus.milan, firmware.bios("H12SSW-NT", "3.6"))),
+    "genoa-asids-exhausted": ("99 of 99 ASIDs in use", (*_COMPLIANT, firmware.asids_in_use(99))),
+    "genoa-asids-low": ("90 of 99 ASIDs in use", (*_COMPLIANT, firmware.asids_in_use(90))),
+    "genoa-newer-kernel": ("6.17.0-14 is installed", (*_COMPLIANT, firmware.newer_kernel)),
+    "genoa-policy": (
+        "RAPL off and ciphertext hiding on",
+        (*_COMPLIANT, kernels.kernel_7_1, firmware.flags(1 << 4 | 1 << 6), firmware.all_demands),
+    ),
+}
+
 HOSTS: dict[str, Recipe] = (
-    READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS | HAZARDS | kube.NODES
+    READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS | HAZARDS | kube.NODES | FIRMWARE
 )
 
 # §8.3 #17: what the inspector sees of another host. It sees less of every host; two are kept.

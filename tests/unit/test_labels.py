@@ -22,6 +22,7 @@ from nodeagent.model.findings import (
     unknown,
     warn,
 )
+from nodeagent.model.host import POLICY_DEMANDS
 from nodeagent.model.words import (
     CcMode,
     Confidence,
@@ -33,7 +34,8 @@ from nodeagent.model.words import (
 )
 
 BOOT = "4bb31681-3643-41db-b927-c14018005f7d"
-VALUES = Values("on", 8, "H100 SXM5 80GB", "genoa", 99, "1.55", "on")
+DEMANDS = {"single-socket": True, "rapl-dis": False, "ciphertext-hiding": None}
+VALUES = Values("on", 8, "H100 SXM5 80GB", "genoa", 99, "1.55", "on", 27, 86, DEMANDS)
 
 
 def level(verdict: Verdict) -> LevelVerdict:
@@ -102,8 +104,19 @@ def test_everything_that_passes_is_said() -> None:
             "snp.asids": "99",
             "snp.api": "1.55",
             "smt": "on",
+            "tcb.snp": "27",
+            "tcb.microcode": "86",
+            "snp.policy.single-socket": "true",
         }.items()
     }
+
+
+def test_a_demand_is_said_unsure_or_absent() -> None:
+    found = wanted(judged())
+
+    assert "snp.policy.rapl-dis" not in {*bare(found.labels), *bare(found.unsure)}
+    assert "snp.policy.ciphertext-hiding" in bare(found.unsure)
+    assert "snp.policy.page-swap-disable" in bare(found.unsure)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.SKIP, Verdict.WARN])
@@ -121,7 +134,8 @@ def test_a_level_that_does_not_pass_has_no_label(verdict: Verdict, name: str, la
 
 
 def test_what_cannot_be_told_is_neither_said_nor_denied() -> None:
-    found = wanted(judged(Ready.CANNOT_TELL, gpu=Verdict.UNKNOWN))
+    values = VALUES._replace(policy=dict.fromkeys(POLICY_DEMANDS, False))
+    found = wanted(judged(Ready.CANNOT_TELL, values=values, gpu=Verdict.UNKNOWN))
 
     assert bare(found.unsure) == {"ready", "gpu"}
     assert not bare(found.unsure) & bare(found.labels)

@@ -16,7 +16,7 @@ from nodeagent.model.words import CcMode, Profile, Ready, Verdict
 from nodeagent.report.document import document
 from nodeagent.report.text import report
 from tests.hosts.expected import TABLE
-from tests.unit.looks import EXAMPLES, Veiled, VeiledFiles, facts_of
+from tests.unit.looks import EXAMPLES, SHIPPED, Veiled, VeiledFiles, facts_of
 from tests.unit.recalled import recalled
 
 HOSTS = Path(__file__).parents[1] / "hosts"
@@ -42,7 +42,7 @@ thorough = settings(
 
 
 def _judged(machine: Veiled, profile: Profile = Profile.SNP_GPU) -> Judgement:
-    return judge(look(machine), profile=profile, want=None)
+    return judge(look(machine), profile=profile, want=None, policy=SHIPPED)
 
 
 def _inputs(name: str) -> list[str]:
@@ -135,7 +135,7 @@ def test_no_bytes_in_any_file_raise(data: st.DataObject) -> None:
     with open_capture(str(HOSTS / name)) as machine:
         facts = look(Veiled(machine, replaced=replaced))
     for profile in Profile:
-        judgement = judge(facts, profile=profile, want=CcMode.ON)
+        judgement = judge(facts, profile=profile, want=CcMode.ON, policy=SHIPPED)
         assert report(judgement, facts.source, verbose=True).isprintable() is False
         assert document(judgement, facts.source, None)["verdict"] == judgement.ready
 
@@ -151,7 +151,7 @@ def test_no_bytes_in_the_log_raise(lines: list[bytes]) -> None:
     cleaned = [clean(line.decode(errors="replace")) for line in lines]
     events = tuple(event for line in cleaned for event in events_of(line))
     facts = facts_of(HOSTS / "genoa-ready-6.11")._replace(log=KernelLog(events, True, LOG))
-    judge(facts, profile=Profile.SNP_GPU, want=None)
+    judge(facts, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
 
 
 @thorough
@@ -160,8 +160,8 @@ def test_the_order_of_cpus_and_files_does_not_matter(name: str, seed: int) -> No
     with open_capture(str(HOSTS / name)) as machine:
         straight, shuffled = Veiled(machine), Veiled(machine, seed=seed)
         first, second = look(straight), look(shuffled)
-    one = judge(first, profile=Profile.SNP_GPU, want=None)
-    two = judge(second, profile=Profile.SNP_GPU, want=None)
+    one = judge(first, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
+    two = judge(second, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
 
     assert document(one, first.source, None) == document(two, second.source, None)
 

@@ -16,7 +16,7 @@ from nodeagent.model.words import Profile, Ready, Verdict
 from nodeagent.report.document import document
 from nodeagent.report.text import report
 from tests.hosts.expected import TABLE, Expect
-from tests.unit.looks import Veiled, facts_of, judged
+from tests.unit.looks import SHIPPED, Veiled, facts_of, judged
 
 SCHEMA = data.load("report.schema.json")
 _HEADLINE = {0: "READY for", 1: "NOT READY for", 4: "CANNOT TELL for"}
@@ -24,7 +24,7 @@ _HEADLINE = {0: "READY for", 1: "NOT READY for", 4: "CANNOT TELL for"}
 
 def _lines(host: Path, *, verbose: bool = False) -> list[str]:
     facts = facts_of(host)
-    judgement = judge(facts, profile=Profile.SNP_GPU, want=None)
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
     return report(judgement, facts.source, verbose=verbose).split("\n")
 
 
@@ -61,7 +61,7 @@ def test_verbose_shows_every_finding_within_80_columns(expect: Expect, hosts: Pa
 @pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
 def test_the_document_keeps_to_its_schema(expect: Expect, hosts: Path) -> None:
     facts = facts_of(hosts / expect.name)
-    judgement = judge(facts, profile=Profile.SNP_GPU, want=None)
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
 
     found = json.loads(json.dumps(document(judgement, facts.source, "x")))
 
@@ -129,7 +129,9 @@ def test_control_characters_of_a_stranger_do_not_reach_the_terminal(hosts: Path)
     with open_capture(str(hosts / "genoa-iommu-pt")) as machine:
         facts = look(Veiled(machine, replaced={"/proc/cmdline": evil}))
 
-    text = report(judge(facts, profile=Profile.SNP_GPU, want=None), facts.source, verbose=True)
+    text = report(
+        judge(facts, profile=Profile.SNP_GPU, want=None, policy=SHIPPED), facts.source, verbose=True
+    )
 
     assert "\x1b" not in text
     assert "\x07" not in text
@@ -137,12 +139,14 @@ def test_control_characters_of_a_stranger_do_not_reach_the_terminal(hosts: Path)
 
 def test_a_note_of_a_stranger_is_made_harmless(hosts: Path) -> None:
     facts = facts_of(hosts / "genoa-ready")
-    source = facts.source._replace(note="\x1b]0;owned\x07" + "x" * 5000)
+    source = facts.source._replace(note="\x1b]0;owned\x07" + "x" * 50_000)
 
-    text = report(judge(facts, profile=Profile.SNP_GPU, want=None), source, verbose=True)
+    text = report(
+        judge(facts, profile=Profile.SNP_GPU, want=None, policy=SHIPPED), source, verbose=True
+    )
 
     assert "\x1b" not in text
-    assert len(text) < 5000
+    assert len(text) < 10_000
 
 
 def test_a_strange_path_is_made_harmless(hosts: Path, tmp_path: Path) -> None:
@@ -150,7 +154,11 @@ def test_a_strange_path_is_made_harmless(hosts: Path, tmp_path: Path) -> None:
     evil.symlink_to(hosts / "genoa-ready")
     facts = facts_of(evil)
 
-    text = report(judge(facts, profile=Profile.SNP_GPU, want=None), facts.source, verbose=False)
+    text = report(
+        judge(facts, profile=Profile.SNP_GPU, want=None, policy=SHIPPED),
+        facts.source,
+        verbose=False,
+    )
 
     assert "\x1b" not in text
     assert "owned" in text
@@ -158,7 +166,7 @@ def test_a_strange_path_is_made_harmless(hosts: Path, tmp_path: Path) -> None:
 
 def test_a_root_cause_of_many_words_keeps_to_the_first_six_lines(hosts: Path) -> None:
     facts = facts_of(hosts / "genoa-iommu-pt")
-    judgement = judge(facts, profile=Profile.SNP_GPU, want=None)
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
     assert judgement.root
     wordy = judgement.root._replace(outcome=judgement.root.outcome._replace(seen="word " * 400))
 
