@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +21,29 @@ class Tree:
 
 
 def write(tree: Tree, out: Path) -> None:
-    """Replace `out` by this host."""
-    if out.exists():
-        shutil.rmtree(out)
-    for path, data in _flat(tree).items():
+    """Make `out` this host. Only what differs is touched: removing is what disks are slow at."""
+    want = _flat(tree)
+    have = {place.relative_to(out).as_posix(): place for place in _leaves(out)}
+    for path, place in have.items():
+        if path not in want or _content(place) != want[path]:
+            place.unlink()
+    _prune(out)
+    for path, data in want.items():
         place = out / path
+        if path in have and os.path.lexists(place):
+            continue
         place.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(data, str):
             place.symlink_to(data)
         else:
             place.write_bytes(data)
+
+
+def _prune(folder: Path) -> None:
+    """A folder that is left empty would say that the host had it."""
+    for parent, _, _ in os.walk(folder, topdown=False):
+        if not os.listdir(parent):
+            os.rmdir(parent)
 
 
 def read(folder: Path) -> Tree:
