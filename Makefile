@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 TESTS_ON_REAL_PARTS := tests/machine tests/controlplane tests/node tests/bench
 
-.PHONY: help run test test-unit soak check format hosts lock parts unit clean
+.PHONY: help run test test-unit soak check format hosts docs lock parts unit clean
 help:
 	@echo 'make run         this machine, then a captured ready node and a broken one; needs no root'
 	@echo 'make test        everything: checks, unit tests, real control plane, real node; needs root'
@@ -10,6 +10,7 @@ help:
 	@echo 'make soak        make test with the full random counts'
 	@echo 'make format      let ruff format and fix'
 	@echo 'make hosts       write every captured host to tests/hosts'
+	@echo 'make docs        write docs/ and man/ from the pages and the help of the commands'
 	@echo 'make lock        lock the newest packages anew'
 
 run:
@@ -49,6 +50,9 @@ format:
 
 hosts:
 	@$(PY) -m tests.hosts.make
+
+docs:
+	@$(PY) -m tools.docs
 
 lock:
 	@$(PY) -m tools.lock

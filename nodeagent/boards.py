@@ -1,6 +1,6 @@
 """What a board's setup calls a BIOS setting, and who saw that name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from nodeagent import data
@@ -112,6 +112,11 @@ def fill(text: str, dmi: Dmi | None) -> Filled:
         this = "this" if hidden == asked else _join([menu.entry for menu in hidden])
         words = f"update the BIOS first, up to {hidden[0].bios} it does not show {this}: {words}"
     return Filled(words, tuple(_notes(asked, hidden, row)))
+
+
+def together(found: Iterable[Menu]) -> str:
+    """Several settings in one phrase, the entries of one page together; whose names is not said."""
+    return _phrase([menu._replace(mark="") for menu in found])
 
 
 def _phrase(found: list[Menu]) -> str:

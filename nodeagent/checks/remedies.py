@@ -469,6 +469,14 @@ def ways(code: Code, dmi: Dmi | None = None) -> Iterator[tuple[str, Remedy]]:
         yield "from kernel {}.{} on".format(*KVM_ENABLES_SNP), named(_FROM_7_1[code], dmi)
 
 
+def settings(code: Code) -> Iterator[str]:
+    """The BIOS settings that a code's remedies name, in the order in which they do."""
+    texts = [REMEDIES[code].do, *(each.do for (of, _), each in CAUSES.items() if of is code)]
+    for text in texts:
+        for part in text.split("{")[1:]:
+            yield from part.partition("}")[0].split(", ")
+
+
 def named(remedy: Remedy, dmi: Dmi | None) -> Remedy:
     """With every setting as this board calls it; None stands for no board in particular."""
     if "{" not in remedy.do:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nodeagent import __version__
-from nodeagent.cli.options import output_option
+from nodeagent.cli.options import output_option, place_options
 from nodeagent.cli.output import say
 from nodeagent.errors import UsageError
 from nodeagent.model.text import printable
@@ -15,7 +15,9 @@ from nodeagent.model.text import printable
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from nodeagent.cli.options import Chosen
     from nodeagent.explain.book import Book
+    from nodeagent.model.platform import Dmi
 
 
 def _names(
@@ -40,15 +42,20 @@ Examples:
   nodeagent explain
   nodeagent explain BIOS_RMP_TOO_SMALL
   nodeagent explain snp.iommu -o json
+  nodeagent explain BIOS_SMEE_OFF --capture tests/hosts/genoa-ready
 """,
 )
 @click.argument("word", required=False, metavar="[CODE|CHECK]", shell_complete=_names)
+@place_options
 @output_option
-def command(word: str | None, output: str) -> None:
+def command(chosen: Chosen, word: str | None, output: str) -> None:
     """Say what a code or a check means, why it matters, and how it is fixed.
 
     Codes and checks are the words of a report; levels and profiles are explained too. Without
     a word: the list of them all. BiosRmpTooSmall and bios-rmp-too-small are found as well.
+
+    Of the host only the names of its board are read, so that a BIOS setting is called what its
+    setup calls it.
     """
     from nodeagent.cli import book  # noqa: PLC0415 - see the style guide, §6
     from nodeagent.cli.check import painter, serialise  # noqa: PLC0415
@@ -58,6 +65,8 @@ def command(word: str | None, output: str) -> None:
     page = None if word is None else known.find(word)
     if word is not None and page is None:
         raise _unknown(known, word)
+    if page is not None and (known.names_settings(page) or chosen.root or chosen.capture):
+        known = book.load(_board(chosen))
     if output != "table":
         found = document.contents(known) if page is None else document.document(known, page)
         say(serialise(found, output))
@@ -65,6 +74,13 @@ def command(word: str | None, output: str) -> None:
         say(text.contents(known, paint=painter()))
     else:
         say(text.show(known, page, paint=painter()))
+
+
+def _board(chosen: Chosen) -> Dmi:
+    from nodeagent.facts import platform  # noqa: PLC0415
+
+    with chosen.open() as machine:
+        return platform.dmi(machine.files)
 
 
 def _unknown(known: Book, word: str) -> UsageError:

@@ -109,7 +109,7 @@ def complete_path(kind: str) -> _Complete:
     return complete
 
 
-_OPTIONS = (
+_PLACE = (
     click.option(
         "--root",
         metavar="DIR",
@@ -124,6 +124,9 @@ _OPTIONS = (
         help="A captured host: a folder or a .tar.gz.",
         shell_complete=complete_path("file"),
     ),
+)
+_OPTIONS = (
+    *_PLACE,
     click.option(
         "--profile",
         metavar="WORD",
@@ -177,23 +180,49 @@ def _with_options(command: Callable[..., Any], *, several: bool) -> Callable[...
         paths: tuple[str, ...] = (),
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        first, *more = (*captures, *paths) or (None,)
-        if more and not several:
-            raise UsageError("--capture is given twice", hint="`nodeagent check` takes several")
-        # Two captures are compared with each other, one with the live host: that may be mounted.
-        if root is not None and first is not None and not kwargs.get("compare"):
-            raise UsageError("--root and --capture exclude each other", hint="give one of them")
-        if root == "":
-            raise UsageError("--root is empty", hint="an unset variable of the shell?")
-        if "" in (*captures, *paths):
-            raise UsageError("--capture is empty", hint="an unset variable of the shell?")
+        together = bool(kwargs.get("compare"))
+        first, more = _captures(root, (*captures, *paths), several=several, together=together)
         config = _settings(config_path, profile, mode)
-        chosen = Chosen(root, first, config, may_wake=not no_wake, more=tuple(more))
+        chosen = Chosen(root, first, config, may_wake=not no_wake, more=more)
         return command(*args, chosen=chosen, **kwargs)
 
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that asks nothing of the host's state: no settings are read."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,  # noqa: ANN401
+        root: str | None,
+        captures: tuple[str, ...],
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        capture, _ = _captures(root, captures)
+        return command(*args, chosen=Chosen(root, capture, Config()), **kwargs)
+
+    for option in reversed(_PLACE):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _captures(
+    root: str | None, captures: tuple[str, ...], *, several: bool = False, together: bool = False
+) -> tuple[str | None, tuple[str, ...]]:
+    """The first, if any, and the rest; `together`: a live host may stand beside a capture."""
+    first = captures[0] if captures else None
+    if captures[1:] and not several:
+        raise UsageError("--capture is given twice", hint="`nodeagent check` takes several")
+    if root is not None and first is not None and not together:
+        raise UsageError("--root and --capture exclude each other", hint="give one of them")
+    if root == "":
+        raise UsageError("--root is empty", hint="an unset variable of the shell?")
+    if "" in captures:
+        raise UsageError("--capture is empty", hint="an unset variable of the shell?")
+    return first, captures[1:]
 
 
 def _settings(path: str | None, profile: str | None, mode: str | None) -> Config:

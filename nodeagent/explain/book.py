@@ -17,6 +17,20 @@ class Way(NamedTuple):
     remedy: Remedy
 
 
+class Setup(NamedTuple):
+    """Where the setups of some boards have what a code's remedy is about."""
+
+    boards: tuple[str, ...]
+    places: str
+
+
+class Here(NamedTuple):
+    """The board at hand; `known`: what its setup calls things is on record."""
+
+    board: str
+    known: bool
+
+
 class Asked(NamedTuple):
     """What a check wants, and of which level it is."""
 
@@ -25,11 +39,16 @@ class Asked(NamedTuple):
 
 
 class Book(NamedTuple):
-    """Every page; of each code its ways out, of each check what it asks."""
+    """Every page; of each code its ways out, of each check what it asks.
+
+    With `here` the ways out are worded for that board, else as AMD's reference does.
+    """
 
     pages: tuple[Page, ...]
     ways: Mapping[Code, tuple[Way, ...]]
+    setups: Mapping[Code, tuple[Setup, ...]]
     checks: Mapping[str, Asked]
+    here: Here | None = None
 
     def find(self, word: str) -> Page | None:
         """Case does not matter, nor which marks stand between the words."""
@@ -40,6 +59,10 @@ class Book(NamedTuple):
         names = {_plain(page.name): page.name for page in self.pages}
         found = nearest(_plain(word), names)
         return names[found] if found else None
+
+    def names_settings(self, page: Page) -> bool:
+        """Whether a fix is worded for the board at hand."""
+        return page.kind is Kind.CODE and bool(self.setups[Code(page.name)])
 
     def said_by(self, code: str) -> tuple[str, ...]:
         """The checks that may give this code."""

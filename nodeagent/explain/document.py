@@ -24,6 +24,11 @@ def document(book: Book, page: Page) -> dict[str, Any]:
             found["looked_for"] = list(page.part("Looked for"))
             found["causes"] = list(page.part("Causes"))
             found["fixes"] = [_way(way) for way in book.ways[Code(page.name)]]
+            found["board"] = book.here.board if book.here else None
+            found["setups"] = [
+                {"boards": list(each.boards), "settings": each.places}
+                for each in book.setups[Code(page.name)]
+            ]
             found["checks"] = list(book.said_by(page.name))
             found["sources"] = list(page.part("Sources"))
         case Kind.CHECK:

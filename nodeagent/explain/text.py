@@ -1,9 +1,9 @@
 """A page, or the list of all pages, as a terminal shows it in 80 columns."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from nodeagent.explain.book import Book, Way, by_topic, codes_of
+from nodeagent.explain.book import Book, Here, Way, by_topic, codes_of
 from nodeagent.explain.pages import Kind, Page
 from nodeagent.model.codes import Code
 
@@ -34,13 +34,25 @@ def show(book: Book, page: Page, *, paint: Paint = plain) -> str:
 def _code(book: Book, page: Page, paint: Paint) -> Iterator[str]:
     yield from _list("What is looked for", page.part("Looked for"), paint)
     yield from _list("Causes, likeliest first", page.part("Causes"), paint, numbered=True)
-    yield from ("", paint("How to fix it:", "bold"))
+    setups = book.setups[Code(page.name)]
+    title = f"How to fix it{_where(book.here) if setups else ''}:"
+    yield from ("", *(paint(line, "bold") for line in _wrap(title)))
     for way in book.ways[Code(page.name)]:
         yield from _way(way)
+    called = [f"{', '.join(each.boards)}: {each.places}" for each in setups]
+    if called:
+        yield from _list("What setups call it", called, paint)
     checks = book.said_by(page.name)
     if checks:
         yield from ("", *_wrap(f"Said by: {', '.join(checks)}.", "  ", first=""))
     yield from _list("Sources", page.part("Sources"), paint)
+
+
+def _where(here: Here | None) -> str:
+    if here is None:
+        return ""
+    unknown = "" if here.known else ", whose own names are not on record"
+    return f" on this board ({here.board}{unknown})"
 
 
 def _way(way: Way) -> Iterator[str]:
@@ -66,7 +78,7 @@ def _check(book: Book, page: Page, paint: Paint) -> Iterator[str]:
 
 
 def _list(
-    title: str, items: tuple[str, ...], paint: Paint, *, numbered: bool = False
+    title: str, items: Iterable[str], paint: Paint, *, numbered: bool = False
 ) -> Iterator[str]:
     yield from ("", paint(f"{title}:", "bold"))
     for number, item in enumerate(items, 1):

@@ -8,5 +8,9 @@ _LIMIT = 256
 
 
 def read(files: Files) -> Platform:
+    return Platform(dmi(files))
+
+
+def dmi(files: Files) -> Dmi:
     # By name, never the whole folder: its serials and UUIDs are nobody's business.
-    return Platform(Dmi(*(files.read(f"{_FOLDER}/{name}", _LIMIT) for name in Dmi._fields)))
+    return Dmi(*(files.read(f"{_FOLDER}/{name}", _LIMIT) for name in Dmi._fields))

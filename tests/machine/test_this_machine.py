@@ -68,6 +68,17 @@ def test_without_capabilities_it_runs_and_nothing_fails_for_lack_of_access() -> 
     assert done.stderr == ""
 
 
+def test_anybody_may_ask_what_a_code_means_and_this_machines_board_is_named() -> None:
+    words = (*_NO_CAPABILITY, sys.executable, "-m", "nodeagent", "explain", "BIOS_SMEE_OFF")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    vendor = Path("/sys/class/dmi/id/sys_vendor")
+    named = vendor.exists() and vendor.read_text().strip()
+    assert (done.returncode, done.stderr) == (0, "")
+    title = f"How to fix it on this board ({named}" if named else "How to fix it:"
+    assert title in " ".join(done.stdout.split())
+
+
 def test_the_kernel_ring_is_read_without_waiting() -> None:
     began = time.monotonic()
     with closing(Root("/")) as whole:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.shell_completion import BashComplete
 
 from nodeagent import config
-from nodeagent.cli.main import commands, main
+from nodeagent.cli.main import cli, commands, main
 
 
 def _run(*words: str | Path) -> int:
@@ -191,3 +192,44 @@ def test_labels_prints_what_would_be_published(
     unasked = json.loads(capsys.readouterr().out)["labels"]
     assert "nodeagent.io/ready" not in unasked
     assert unasked["nodeagent.io/simulated"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("before", "typed", "offered"),
+    [
+        ((), "chec", ["check"]),
+        (("check",), "--prof", ["--profile"]),
+        (("check", "--profile"), "s", ["snp-gpu", "snp"]),
+        (("check", "--mode"), "", ["on", "off", "devtools", "ppcie"]),
+        (("explain",), "bios-smee", ["BIOS_SMEE_OFF"]),
+        (("completion",), "", ["bash", "zsh", "fish"]),
+        (("labels", "-o"), "j", ["json"]),
+        (("nonsense",), "--root", []),
+    ],
+)
+def test_words_are_completed(before: tuple[str, ...], typed: str, offered: list[str]) -> None:
+    completer = BashComplete(cli, {}, "nodeagent", "_NODEAGENT_COMPLETE")
+
+    assert [each.value for each in completer.get_completions(list(before), typed)] == offered
+
+
+def test_a_path_is_left_to_the_shell() -> None:
+    completer = BashComplete(cli, {}, "nodeagent", "_NODEAGENT_COMPLETE")
+
+    kinds = [
+        each.type
+        for option in ("--root", "--capture", "--config")
+        for each in completer.get_completions(["check", option], "/x")
+    ]
+
+    assert kinds == ["dir", "file", "file"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_says_how_to_install_it(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run("completion", shell) == 0
+    out = capsys.readouterr().out
+    assert f"#   nodeagent completion {shell} > /" in out
+    assert shell != "zsh" or out.startswith("#compdef nodeagent\n")

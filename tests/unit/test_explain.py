@@ -7,26 +7,34 @@ import pytest
 import yaml
 
 from nodeagent import __version__
+from nodeagent.capture.archive import open_capture
 from nodeagent.checks.remedies import CAUSES, ways
 from nodeagent.cli import book
 from nodeagent.cli.main import main
 from nodeagent.explain import pages, text
-from nodeagent.explain.book import Book, codes_of
+from nodeagent.explain.book import codes_of
 from nodeagent.explain.pages import Kind, Page
+from nodeagent.facts import platform
 from nodeagent.model.codes import Code
+from nodeagent.model.platform import Dmi
+from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import Level, Profile, Verdict
 from tests.hosts.expected import TABLE, Expect
 from tests.hosts.inspector import inspect_as
-from tests.unit.looks import judged
+from tests.unit.looks import Veiled, judged
 
 BOOK = book.load()
 FOLDER = Path(__file__).parents[2] / "nodeagent" / "data" / "pages"
 ADD = "add `## {}` to the file of its topic in nodeagent/data/pages, then `make docs`"
 
 
+HERE = str(Path(__file__).parents[1] / "hosts" / "genoa-ready")
+
+
 def _said(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """On the board of a captured host: a unit test reads nothing of the machine it runs on."""
     with pytest.raises(SystemExit) as stop:
-        main(["explain", *words.split()])
+        main(["explain", *words.split(), "--capture", HERE])
     said = capsys.readouterr()
     assert isinstance(stop.value.code, int)
     return stop.value.code, said.out, said.err
@@ -220,8 +228,92 @@ def test_a_page_is_read_as_it_is_written() -> None:
     assert page.part("Looked for") == ("x y",)
 
 
+def _fix(dmi: Dmi, name: str) -> str:
+    """From the fixes to the end of the page, in one line."""
+    known = book.load(dmi)
+    page = known.find(name)
+    assert page is not None
+    return " ".join(text.show(known, page).split()).partition("How to fix it")[2]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "product", "board", "said"),
+    [
+        (
+            *("Dell Inc.", "PowerEdge R6615", "0X"),
+            " on this board (Dell Inc., PowerEdge R6615, 0X): [bios, reboot] Processor Settings >",
+        ),
+        (
+            *("QEMU", "Q35", None),
+            " on this board (QEMU, Q35, whose own names are not on record): [bios, reboot] Adv",
+        ),
+        (None, None, None, ": [bios, reboot] Advanced > AMD CBS > CPU Common Options > SMEE"),
+        (
+            *(Unreadable("/sys", "EACCES: x"), Unreadable("/sys", "EACCES: x"), None),
+            ": [bios, reboot] Advanced > AMD CBS > CPU Common Options > SMEE",
+        ),
+    ],
+)
+def test_a_bios_fix_is_worded_for_the_board_at_hand(
+    vendor: Seen[str], product: Seen[str], board: Seen[str], said: str
+) -> None:
+    fix = _fix(Dmi(vendor, product, vendor, board, None, None, None), "BIOS_SMEE_OFF")
+
+    assert fix.startswith(said)
+
+
+def test_every_vendors_name_is_listed_and_what_a_board_does_not_show(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = " ".join(_said("BIOS_RMP_NOT_RESERVED", capsys)[1].split())
+
+    assert "- Dell PowerEdge: Processor Settings > SNP Memory Coverage: Enabled" in shown
+    assert "up to BIOS 2.3 without SNP Memory (RMP Table) Coverage" in shown
+    assert "some firmware is without SNP Memory (RMP Table) Coverage" in shown
+
+
+def test_a_fix_outside_the_bios_names_no_board(capsys: pytest.CaptureFixture[str]) -> None:
+    out = _said("KVM_AMD_NOT_LOADED", capsys)[1]
+
+    assert "How to fix it:\n" in out
+    assert "What setups call it" not in out
+
+
+def test_a_strangers_board_name_is_made_harmless() -> None:
+    evil = Dmi("\x1b]0;x\x07" + "y" * 500, None, None, None, None, None, None)
+
+    fix = _fix(evil, "BIOS_SMEE_OFF")
+
+    assert "\x1b" not in fix
+    assert "y" * 60 not in fix
+
+
+def test_a_long_name_of_a_board_fits_80_columns() -> None:
+    known = book.load(Dmi("word " * 20, None, None, None, None, None, None))
+    page = known.find("BIOS_SMEE_OFF")
+    assert page is not None
+
+    assert max(map(len, text.show(known, page).split("\n"))) <= 80
+
+
+def test_only_the_names_of_the_board_are_read(hosts: Path) -> None:
+    with open_capture(str(hosts / "genoa-ready")) as machine:
+        veiled = Veiled(machine)
+        platform.dmi(veiled.files)
+
+    assert veiled.asked == [f"/sys/class/dmi/id/{name}" for name in sorted(Dmi._fields)]
+
+
+def test_a_capture_that_is_not_there_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["explain", "BIOS_SMEE_OFF", "--capture", "/nowhere"])
+
+    assert stop.value.code == 3
+    assert "cannot open the capture /nowhere" in capsys.readouterr().err
+
+
 def test_what_has_no_page_is_found() -> None:
-    book_without = Book(BOOK.pages[1:], BOOK.ways, {"new.check": BOOK.checks["snp.iommu"]})
+    book_without = BOOK._replace(checks={"new.check": BOOK.checks["snp.iommu"]})
 
     assert "new.check" in book_without.unwritten()
     assert "snp.smee" in book_without.unneeded()
