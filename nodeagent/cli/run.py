@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -99,6 +100,7 @@ def command(  # noqa: PLR0913 - one for each option
     Looks, judges, and writes only what changed. Goes on looking while the API server is away.
     SIGTERM ends it and leaves the labels as they are; SIGHUP asks for a look at once.
     """
+    gc.enable()  # unlike the other commands this one stays
     from nodeagent.agent import logs  # noqa: PLC0415 - see the style guide, §6
     from nodeagent.agent.cycle import Cycle, Settings  # noqa: PLC0415
     from nodeagent.agent.memory import Memory  # noqa: PLC0415
