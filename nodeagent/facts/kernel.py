@@ -18,6 +18,7 @@ _MODPROBE_FOLDERS = (
     "/lib/modprobe.d",
 )
 _MAX_CONF_FILES = 256
+_LINE_SHOWN = 256  # each option carries its line, and one line may hold many
 _MODULES = ("kvm_amd", "kvm", "ccp", "vfio_pci", "nvidia", "nouveau")
 _PARAMETERS = {
     "kvm_amd": ("sev", "sev_es", "sev_snp", "npt", "lbrv"),
@@ -158,7 +159,9 @@ def _option_lines(path: str, text: str) -> Iterator[ModuleOption]:
         module = words[1].replace("-", "_")
         for word in words[2:]:
             name, _, value = word.partition("=")
-            yield ModuleOption(module, name.replace("-", "_"), value, path, line.strip())
+            yield ModuleOption(
+                module, name.replace("-", "_"), value, path, line.strip()[:_LINE_SHOWN]
+            )
 
 
 def _installed(files: Files) -> Seen[tuple[str, ...]]:

@@ -38,7 +38,8 @@ def cpu_list(text: str) -> tuple[int, ...]:
     for part in text.split(",") if text else ():
         low, dash, high = part.strip().partition("-")
         first, last = number(low), number(high if dash else low)
-        if last < first or last >= _MAX_CPUS:
+        # The kernel lists them in order; a text that repeats them could name them without end.
+        if last < first or last >= _MAX_CPUS or (cpus and first <= cpus[-1]):
             raise ValueError(text)
         cpus.extend(range(first, last + 1))
     return tuple(cpus)

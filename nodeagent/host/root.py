@@ -86,11 +86,13 @@ class Root:
         self.forget()
         os.close(self._top)
 
-    def _begin(self) -> None:
+    def _begin(self, path: str) -> None:
         """Before each walk, never within one: no folder is closed under a walk's feet."""
         self._hops = 0
         if len(self._open) > _MAX_OPEN_FOLDERS:
             self.forget()
+        if "\0" in path or not (path.isascii() or _can_be_named(path)):
+            raise _LostError(errno.ENOENT, "No such file or directory")
 
     def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> Seen[bytes]:
         """At most `limit` bytes of a regular file; anything else is unreadable."""
@@ -146,8 +148,8 @@ class Root:
             os.close(descriptor)
 
     def names(self, path: str) -> Seen[tuple[str, ...]]:
-        self._begin()
         try:
+            self._begin(path)
             descriptor, real = self._folder(path.strip("/"))
             self._demand(real)
             with os.scandir(descriptor) as entries:
@@ -158,8 +160,8 @@ class Root:
 
     def link(self, path: str) -> Seen[str]:
         folder, _, name = path.strip("/").rpartition("/")
-        self._begin()
         try:
+            self._begin(path)
             descriptor, real = self._folder(folder)
             self._demand(f"{real}/{name}")
             return os.readlink(name, dir_fd=descriptor)
@@ -170,8 +172,8 @@ class Root:
 
     def has(self, path: str) -> bool | Unreadable:
         folder, _, name = path.strip("/").rpartition("/")
-        self._begin()
         try:
+            self._begin(path)
             descriptor, real = self._folder(folder)
             self._demand(f"{real}/{name}", or_above=True)
             os.stat(name, dir_fd=descriptor, follow_symlinks=False)
@@ -182,12 +184,12 @@ class Root:
 
     def open(self, path: str, flags: int = _FILE) -> int:
         """A descriptor of what `path` names beneath the root; raises OSError."""
-        self._begin()
+        self._begin(path)
         return self._file(path.strip("/"), flags)
 
     def folder_descriptor(self, path: str) -> int:
         """The open folder itself, ours until `forget`; raises OSError."""
-        self._begin()
+        self._begin(path)
         descriptor, real = self._folder(path.strip("/"))
         self._demand(real)
         return descriptor
@@ -269,6 +271,15 @@ class Root:
                 else self._folder(f"{at}/{step}".strip("/"))[1]
             )
         return at.rpartition("/")[0] if last == ".." else f"{at}/{last}".strip("/")
+
+
+def _can_be_named(path: str) -> bool:
+    """Whether bytes of a file name stand behind it: text of a capture's JSON may be anything."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(descriptor: int, limit: int) -> bytes:

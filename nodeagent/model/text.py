@@ -3,7 +3,7 @@
 
 def printable(text: str, limit: int = 160) -> str:
     """Without control characters, which a terminal would obey, and cut at `limit`."""
-    safe = shown(text)
+    safe = shown(text[: limit + 1])
     return safe if len(safe) <= limit else safe[: limit - 1] + "…"
 
 

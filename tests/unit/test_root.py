@@ -159,3 +159,14 @@ def test_many_folders_do_not_exhaust_descriptors(root: Root) -> None:
         str(number) for number in range(2000)
     ]
     assert len(os.listdir("/proc/self/fd")) < 700
+
+
+@pytest.mark.parametrize("path", ["/etc/na\0me", "/\ud800/x", "/etc/\ud800", "/\0"])
+def test_what_can_be_no_name_is_absent(root: Root, path: str) -> None:
+    assert root.read(path) is None
+    assert root.names(path) is None
+    assert root.link(path) is None
+    assert root.has(path) is False
+    assert root.tail(path, 10) is None
+    with root.parts(path) as parts:
+        assert parts is None
