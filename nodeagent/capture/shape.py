@@ -12,6 +12,7 @@ from nodeagent.model.seen import Unreadable
 NOT_CAPTURED = "not captured"
 _JSON_LIMIT = 16 << 20
 _MAX_DEPTH = 16
+_LONG_NUMBER = 80  # digits: far more than fit, and few enough to be shown
 
 
 class Node(NamedTuple):
@@ -57,7 +58,7 @@ class Node(NamedTuple):
         value = self.value
         if isinstance(value, str):
             try:
-                value = int(value, 0)
+                value = int(value[:_LONG_NUMBER], 0)
             except ValueError:
                 self.fail(f"must be a number such as 0x1f, is {self.value!r:.40}")
         if isinstance(value, bool) or not isinstance(value, int):
@@ -93,11 +94,21 @@ def load(root: Root, name: str) -> Node | None:
     if len(raw) > _JSON_LIMIT:
         node.fail(f"is larger than {_JSON_LIMIT >> 20} MiB")
     try:
-        value = json.loads(raw)
+        value = json.loads(raw, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
         node.fail(f"is no JSON: {error!s:.80}")
     _bound_depth(node, value, _MAX_DEPTH)
     return Node(name, "", value)
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two members of one name JSON keeps the last: what a person read first would not count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"{twin!r:.40} is in one object twice")
+    return found
 
 
 def _bound_depth(node: Node, value: object, left: int) -> None:

@@ -13,7 +13,13 @@ from nodeagent.errors import CaptureError
 
 _MAX_BYTES = 512 << 20
 _MAX_MEMBERS = 100_000
+_MAX_DEPTH = 64
+_MAX_NAME = 64 << 10  # of a header that only holds a name, which is read into memory at once
 _BLOCK = 512
+_NAMES = frozenset(
+    {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}
+    | {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+)
 _PART = 1 << 20
 
 
@@ -29,7 +35,8 @@ def unpack(path: str, target: Path) -> str:
             _decompress(path, plain)
             _unpack_all(path, plain, target)
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
-        reason = (str(error).splitlines() or ["damaged"])[0]
+        said = error.strerror if isinstance(error, OSError) else None
+        reason = said or (str(error).splitlines() or ["damaged"])[0]
         raise CaptureError(
             f"{path}: cannot be unpacked: {reason}", hint="it must be a whole .tar.gz of a capture"
         ) from error
@@ -50,11 +57,33 @@ def _decompress(path: str, plain: IO[bytes]) -> None:
     plain.seek(0)
 
 
+def _look_through(path: str, plain: IO[bytes]) -> None:
+    """Count the members and weigh their names, before a file is made or a name is believed."""
+    members = at = 0
+    while len(block := plain.read(_BLOCK)) == _BLOCK and block.strip(b"\0"):
+        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        members += header.type not in _NAMES
+        if members > _MAX_MEMBERS:
+            raise CaptureError(f"{path}: has more members than a capture can hold")
+        if header.size < 0:
+            raise CaptureError(f"{path}: has a member of {header.size} bytes")
+        if header.type in _NAMES and header.size > _MAX_NAME:
+            raise CaptureError(f"{path}: has a member with a name of {header.size} bytes")
+        # Links and folders have no content, whatever their size says (as tarfile reads it).
+        content = header.size if header.isreg() or header.type in _NAMES else 0
+        at += _BLOCK + -(-content // _BLOCK) * _BLOCK
+        plain.seek(at)
+    plain.seek(0)
+
+
 def _unpack_all(path: str, plain: IO[bytes], target: Path) -> None:
+    _look_through(path, plain)
+    known: set[str] = set()
     with tarfile.open(fileobj=plain, mode="r:") as archive:
-        for number, member in enumerate(archive):
-            if number >= _MAX_MEMBERS:
-                raise CaptureError(f"{path}: has more members than a capture can hold")
+        for member in archive:
+            if not member.isdir() and member.name in known:
+                raise CaptureError(f"{path}: {member.name!r:.80} is in it twice")
+            known.add(member.name)
             _unpack_one(archive, member, target, path)
         end = archive.offset
     # tarfile takes a bad header for the end; the real end is a block of zeros.
@@ -72,6 +101,10 @@ def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path,
     parts = [part for part in member.name.split("/") if part not in {"", "."}]
     if ".." in parts or member.name.startswith("/"):
         raise CaptureError(f"{path}: {member.name!r:.80} leads out of the archive")
+    if len(parts) > _MAX_DEPTH:
+        raise CaptureError(f"{path}: {member.name!r:.80} lies too deep")
+    if member.issparse():
+        raise CaptureError(f"{path}: {member.name!r:.80} is a file with holes")
     place = target.joinpath(*parts)
     if any(target.joinpath(*parts[:depth]).is_symlink() for depth in range(1, len(parts) + 1)):
         raise CaptureError(f"{path}: {member.name!r:.80} lies behind a link")
