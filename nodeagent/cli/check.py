@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from nodeagent.cli.looking import look
-from nodeagent.cli.options import Chosen, hosts_options, output_option
-from nodeagent.cli.output import say
-from nodeagent.errors import HostError
+from nodeagent.cli.options import Chosen, Seconds, hosts_options, output_option
+from nodeagent.cli.output import say, terminal_size
+from nodeagent.errors import HostError, UsageError
+from nodeagent.model.findings import Judgement
 
+_EVERY_S = 2.0
 _ANSI = {"good": "32", "bad": "31;1", "warn": "33", "dim": "2", "bold": "1"}
 
 
@@ -22,6 +24,7 @@ Examples:
   nodeagent check --profile snp -v
   nodeagent check captures/*.tar.gz
   nodeagent check --compare good.tar.gz bad.tar.gz
+  nodeagent check --watch --every 5
 
 \b
 Exit codes:
@@ -31,7 +34,7 @@ Exit codes:
   3  a host could not be read, or the answer not written
   4  cannot tell
   Of several captures the worst: 3, else 1, else 4, else 0.
-  --compare gives 0 when it has compared.
+  --compare gives 0 when it has compared; --watch the last verdict's code.
 """,
 )
 @hosts_options
@@ -42,32 +45,70 @@ Exit codes:
     is_flag=True,
     help="Only what differs between two captures, or between one and this host; causes first.",
 )
-def command(chosen: Chosen, *, output: str, verbose: bool, compare: bool) -> int:
+@click.option("--watch", is_flag=True, help="Look again and again; draw what changed.")
+@click.option(
+    "--every",
+    type=Seconds(least=0.5),
+    metavar="SECONDS",
+    help="From one look of --watch to the next; 2 unless given, 0.5 at least.",
+)
+def command(  # noqa: PLR0913 - one for each option
+    chosen: Chosen, *, output: str, verbose: bool, compare: bool, watch: bool, every: float | None
+) -> int:
     """Read, judge, and say ready or what to fix first. Changes nothing.
 
     Several captures give a table, a row each, or a list of reports with -o json or yaml.
     """
-    policy = chosen.policy
+    if every is not None and not watch:
+        raise UsageError("--every is of --watch", hint="give both")
+    if watch and (compare or chosen.more):
+        raise UsageError("--watch looks at one host", hint="give one capture, or none")
     if compare:
-        from nodeagent.cli.comparing import compared  # noqa: PLC0415
-
-        told = compared(chosen, output, painter())
-        say(told if isinstance(told, str) else serialise(told, output))
-        return 0
+        return _compare(chosen, output)
     if chosen.more:
         return _several(chosen, output)
+    if watch:
+        return _watch(chosen, output, every or _EVERY_S, verbose=verbose)
+    text, judgement = _told(chosen, output, verbose=verbose)
+    say(text)
+    return judgement.ready.exit_code
+
+
+def _told(chosen: Chosen, output: str, *, verbose: bool) -> tuple[str, Judgement]:
+    """One look, as it is to be printed."""
+    policy = chosen.policy
     with chosen.open() as machine:
         facts, judgement = look(machine, profile=chosen.profile, want=chosen.mode, policy=policy)
     if output == "table":
         from nodeagent.report.text import report  # noqa: PLC0415 - what is not asked for costs
 
-        say(report(judgement, facts.source, paint=painter(), verbose=verbose))
-    else:
-        from nodeagent.report.document import document  # noqa: PLC0415
+        return report(judgement, facts.source, paint=painter(), verbose=verbose), judgement
+    from nodeagent.report.document import document  # noqa: PLC0415
 
-        boot_id = facts.boot_id if isinstance(facts.boot_id, str) else None
-        say(serialise(document(judgement, facts.source, boot_id), output))
-    return judgement.ready.exit_code
+    boot_id = facts.boot_id if isinstance(facts.boot_id, str) else None
+    return serialise(document(judgement, facts.source, boot_id), output), judgement
+
+
+def _watch(chosen: Chosen, output: str, every_s: float, *, verbose: bool) -> int:
+    import time  # noqa: PLC0415
+
+    from nodeagent.cli import watching  # noqa: PLC0415
+
+    def shoot() -> watching.Shot:
+        text, judgement = _told(chosen, output, verbose=verbose)
+        return watching.Shot(text, judgement, judgement.ready.exit_code)
+
+    on_terminal = terminal_size() != (0, 0)
+    show = watching.bare if output != "table" else (watching.append, watching.draw)[on_terminal]
+    return watching.follow(shoot, show, lambda: time.sleep(every_s))
+
+
+def _compare(chosen: Chosen, output: str) -> int:
+    from nodeagent.cli.comparing import compared  # noqa: PLC0415
+
+    told = compared(chosen, output, painter())
+    say(told if isinstance(told, str) else serialise(told, output))
+    return 0
 
 
 def _several(chosen: Chosen, output: str) -> int:

@@ -251,13 +251,19 @@ class Seconds(click.ParamType):  # type: ignore[type-arg] # a subscript needs cl
 
     name = "seconds"
 
+    def __init__(self, *, least: float = 0.0) -> None:
+        self._least = least
+
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         try:
-            return settings.period(float(str(value)))
+            seconds = settings.period(float(str(value)))
         except ValueError as error:
             return self.fail(f"{value!r}: {error}", param, ctx)
+        if seconds < self._least:
+            return self.fail(f"{value!r}: at least {self._least} seconds", param, ctx)
+        return seconds
 
 
 class Words(click.ParamType):  # type: ignore[type-arg] # a subscript needs click 8.2

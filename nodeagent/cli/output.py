@@ -6,8 +6,8 @@ import sys
 from nodeagent.errors import HostError
 
 
-def say(text: str) -> None:
-    """Print an answer. A reader that went away (head, less) is nobody's fault.
+def say(text: str) -> bool:
+    """Print an answer. A reader that went away (head, less) is nobody's fault: False.
 
     Raises HostError where it cannot be written: then the command has not done its work.
     """
@@ -19,11 +19,13 @@ def say(text: str) -> None:
     except BrokenPipeError:
         # Python flushes once more at its end, and would complain into the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
     except UnicodeEncodeError:
         encoding = sys.stdout.encoding or "ascii"
         sys.stdout.buffer.write(text.encode(encoding, "backslashreplace") + b"\n")
     except OSError as error:
         raise HostError(f"cannot write the answer: {error.strerror}") from error
+    return True
 
 
 def terminal_size() -> tuple[int, int]:
