@@ -79,6 +79,25 @@ def test_anybody_may_ask_what_a_code_means_and_this_machines_board_is_named() ->
     assert title in " ".join(done.stdout.split())
 
 
+@pytest.mark.parametrize(
+    ("code", "opened"), [("BIOS_SMEE_OFF", True), ("KVM_AMD_NOT_LOADED", False)]
+)
+def test_only_for_a_fix_in_the_bios_is_this_machine_looked_at(code: str, *, opened: bool) -> None:
+    program = (
+        "import sys\nseen = set()\n"
+        "sys.addaudithook(lambda event, args: event == 'open' and seen.add(str(args[0])))\n"
+        "from nodeagent.cli.main import main\n"
+        f"try:\n    main(['explain', {code!r}])\n"
+        "except SystemExit:\n    print('OPENED', *seen)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    # Component by component, so that no link leads astray: each is opened by its own name.
+    assert ("sys" in done.stdout.rsplit("OPENED", 1)[1].split()) is opened
+
+
 def test_the_kernel_ring_is_read_without_waiting() -> None:
     began = time.monotonic()
     with closing(Root("/")) as whole:
