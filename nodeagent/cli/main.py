@@ -108,6 +108,7 @@ def main(args: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         complain(HostError(f"cannot write the answer: {error.strerror}"))
         code = HostError.exit_code
+    gc.enable()
     sys.exit(code)
 
 
