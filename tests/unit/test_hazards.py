@@ -108,7 +108,7 @@ def test_an_option_is_a_note(words: str, says: str, tmp_path: Path) -> None:
     judgement = _judged(tmp_path, asks(words))
 
     assert _warned(judgement) == []
-    [note] = judgement.notes
+    [note] = [each for each in judgement.notes if "command line" in each]
     assert note.startswith(f"the kernel command line has {words}: ")
     assert says.removeprefix("it ") in note
 
@@ -156,10 +156,10 @@ def test_a_kernel_newer_than_the_data_is_a_note(release: str, noted: bool, tmp_p
 def test_what_blinds_us_in_the_kernel_is_a_note(tmp_path: Path) -> None:
     judgement = _judged(tmp_path, built_without("CONFIG_X86_MSR", "CONFIG_CGROUP_MISC"))
 
-    assert judgement.notes == (
+    assert [each for each in judgement.notes if "was built without" in each] == [
         "this kernel was built without CONFIG_X86_MSR: MSRs cannot be read",
         "this kernel was built without CONFIG_CGROUP_MISC: nothing counts the ASIDs",
-    )
+    ]
 
 
 @pytest.mark.parametrize("host", ["intel", "genoa-in-vm", "rome"])
