@@ -23,6 +23,7 @@ _COMMANDS = {
     "explain": "Say what a code or a check means, and how it is fixed.",
     "labels": "Show the labels that would be published, without publishing.",
     "run": "The agent: look every period, judge, and publish on the own Node.",
+    "topology": "Show the PCIe tree from root ports to GPUs: groups, ACS, modes.",
 }
 
 _EPILOG = """\b
