@@ -174,7 +174,10 @@ def api_too_old(facts: Facts) -> Answer:
 
 def state_lost(facts: Facts) -> Answer:
     """Row 26. KVM offers SNP, the PSP says it is not initialised."""
-    if facts.kernel.parameter("kvm_amd.sev_snp") not in {"Y", "1"}:
+    offered = facts.kernel.parameter("kvm_amd.sev_snp")
+    if isinstance(offered, Unreadable):
+        return Gap(offered)
+    if offered not in {"Y", "1"}:
         return Miss()
     match facts.psp.snp:
         case SnpStatus() as status if status.running:

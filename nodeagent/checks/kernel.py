@@ -153,7 +153,10 @@ def kvm_not_loaded(facts: Facts) -> Answer:
 
 def no_kvm_device(facts: Facts) -> Answer:
     """Row 16b. What opens every VM; who may not open it knows no more than that."""
-    if facts.kernel.is_loaded("kvm_amd") is not True:
+    loaded = facts.kernel.is_loaded("kvm_amd")
+    if isinstance(loaded, Unreadable):
+        return Gap(loaded)
+    if loaded is not True:
         return Miss()
     kvm = facts.kernel.kvm
     if isinstance(kvm, Unreadable):

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.looks import EXAMPLES
+from tests.unit.mutations import DONE
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"properties: {EXAMPLES} random examples each")
+    if DONE:
+        terminalreporter.write_line(f"mutated captures: {sum(DONE):,}")
 
 
 _FORBIDDEN = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect"}

@@ -135,3 +135,17 @@ def test_an_unexplained_register_is_not_blamed_on_the_kernel_behind_a_closed_log
     closed = _without(host, "probe:log")
     assert _root(closed)[0] == "SNP_OFF_KERNEL_SIDE"
     assert _named(closed, "snp.kernel").verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("check", "hidden"),
+    [
+        ("snp.state", ("/sys/module/kvm_amd/parameters/sev_snp", "probe:log")),
+        ("kvm.device", ("/sys/module/kvm_amd", "probe:kvm")),
+    ],
+)
+def test_a_row_whose_condition_is_hidden_is_not_passed(
+    check: str, hidden: tuple[str, ...], hosts: Path
+) -> None:
+    """With the witness hidden as well nothing is left that a pass could rest on."""
+    assert _named(_without(hosts / "genoa-ready", *hidden), check).verdict is Verdict.UNKNOWN
