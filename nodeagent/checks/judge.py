@@ -12,6 +12,7 @@ from nodeagent.checks import (
     kernel,
     passthrough,
     runtime,
+    sev,
     upkeep,
 )
 from nodeagent.checks.answer import Gap, Hit
@@ -45,6 +46,7 @@ _PRIVILEGE = ("EPERM", "EACCES")
 
 
 CHECKS: tuple[Check, ...] = (
+    *sev.CHECKS,
     *passthrough.CHECKS,
     *fabric.CHECKS,
     *gpu.CHECKS,

@@ -41,6 +41,11 @@ REMEDIES: Mapping[Code, Remedy] = {
         _POWER,
         "Registers that BIOS and microcode must set alike differ between CPUs.",
     ),
+    Code.CPU_NOT_EPYC: Remedy(
+        Who.HARDWARE,
+        "make sure that this is a server part: workstation CPUs of the same family lack SNP",
+        note="Parts made for one cloud alone carry odd names, and are fine.",
+    ),
     Code.BIOS_SMEE_OFF: Remedy(Who.BIOS, "{smee}", _BOOT, _NO_OPTION),
     Code.BIOS_SMM_UNLOCKED: Remedy(
         Who.BIOS, "update the BIOS: it must lock SMM (HWCR[0])", _BOOT, _NO_OPTION

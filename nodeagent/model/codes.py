@@ -20,6 +20,7 @@ class Code(StrEnum):
     NOT_AMD = auto()
     CPU_TOO_OLD = auto()
     CPU_INCONSISTENT = auto()
+    CPU_NOT_EPYC = auto()
 
     # The BIOS.
     BIOS_SMEE_OFF = auto()

@@ -109,6 +109,27 @@ class SevLeaf(NamedTuple):
     def asids(self) -> int:
         return self.regs.ecx
 
+    @property
+    def page_flush_msr(self) -> bool:
+        return bool(self.regs.eax & 1 << 2)
+
+    @property
+    def secure_tsc(self) -> bool:
+        return bool(self.regs.eax & 1 << 8)
+
+    @property
+    def c_bit(self) -> int:
+        """The address bit that says "encrypted"."""
+        return self.regs.ebx & 0x3F
+
+    @property
+    def address_bits_lost(self) -> int:
+        return self.regs.ebx >> 6 & 0x3F
+
+    @property
+    def vmpls(self) -> int:
+        return self.regs.ebx >> 12 & 0xF
+
 
 class CpuValues(NamedTuple):
     """One register over all online CPUs: which CPUs show which value, and which none."""

@@ -12,6 +12,7 @@ FROZEN = {
     "NOT_AMD": "hardware",
     "CPU_TOO_OLD": "hardware",
     "CPU_INCONSISTENT": "bios",
+    "CPU_NOT_EPYC": "hardware",
     "BIOS_SMEE_OFF": "bios",
     "BIOS_SMM_UNLOCKED": "bios",
     "BIOS_SNP_INCOMPLETE": "bios",
