@@ -30,6 +30,13 @@ def siena(draft: Draft) -> None:
     _sbin(draft, "amd_sev_fam19h_modelaxh.sbin")
 
 
+def threadripper(draft: Draft) -> None:
+    """Zen 4 for a desk: its model lies among Genoa's."""
+    name = "AMD Ryzen Threadripper PRO 7995WX 96-Cores"
+    become(draft, Cpu("AuthenticAMD", 25, 24, name, 1, 0xA108108, draft.cpu.flags, 96))
+    sign(draft, 0x00A10F81)
+
+
 def milan(draft: Draft) -> None:
     """509 ASIDs, and of the newer features none. CPUID is made up from its bits."""
     name = "AMD EPYC 7543 32-Core Processor"

@@ -1,6 +1,7 @@
 """Write the made-up hosts beside this file, or say where the directories differ from them."""
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,7 +24,12 @@ def stale() -> list[str]:
 
 def write_stale(*, kept: bool) -> None:
     """Write the hosts that are missing or differ, those of the repository only where asked."""
-    for name, host in recipes.trees().items():
+    made = recipes.trees()
+    for path in HERE.glob("*/host.json"):
+        # A host that was renamed: what a recipe made goes with its recipe, nothing else does.
+        if path.parent.name not in made and recipes.MADE in path.read_text(encoding="utf-8"):
+            shutil.rmtree(path.parent)
+    for name, host in made.items():
         if (kept or name not in KEPT) and next(tree.differences(host, HERE / name), None):
             tree.write(host, HERE / name)
 

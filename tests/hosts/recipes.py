@@ -1,6 +1,6 @@
 """Every made-up host: what it is, and the small deltas that make it of `genoa-ready`."""
 
-from tests.hosts import base, cpus, firmware, hgx, kernels, others, plugging, sockets
+from tests.hosts import base, boards, cpus, firmware, hgx, kernels, others, plugging, sockets
 from tests.hosts import gpu_states as gpu
 from tests.hosts import hazards as bites
 from tests.hosts import kubernetes as kube
@@ -11,6 +11,8 @@ from tests.hosts.inspector import inspect
 from tests.hosts.tree import Tree
 
 Recipe = tuple[str, tuple[Delta, ...]]
+
+MADE = "made from tests/hosts/recipes.py"
 
 READY: dict[str, Recipe] = {
     "genoa-ready": ("snp-host.md §8.2: ready, with one H100 PCIe", ()),
@@ -30,7 +32,10 @@ READY: dict[str, Recipe] = {
     ),
     "bergamo-ready": ("128 cores, family 0x19 model 0xa0", (cpus.bergamo,)),
     "siena-ready": ("the same family and model in a smaller socket", (cpus.siena,)),
-    "milan-ready": ("two sockets, 509 ASIDs", (cpus.milan, sockets.two(tib=1))),
+    "milan-dell-r7525": (
+        "two sockets, 509 ASIDs",
+        (cpus.milan, boards.dell_r7525, sockets.two(tib=1)),
+    ),
     "turin-ready": ("segmented RMP: RMP_END is 0", (cpus.turin,)),
     "turin-ready-6.12": (
         "its RMP in one table, on a kernel that knows no other",
@@ -41,15 +46,40 @@ READY: dict[str, Recipe] = {
 
 NOT_CAPABLE: dict[str, Recipe] = {
     "genoa-in-vm": ("§8.3 #20: flag hypervisor", (snp.in_a_vm,)),
-    "cloud-vm": ("a guest in a cloud, without UEFI", (others.cloud_vm,)),
-    "cloud-vm-confidential": ("such a guest under SEV-SNP", (others.confidential_vm,)),
-    "gh200": ("an Arm superchip", (others.gh200,)),
-    "intel-tdx": ("a Xeon with TDX on", (others.intel_tdx,)),
-    "intel": ("a Xeon", (others.intel,)),
+    "cloud-vm": ("a guest in a cloud, without UEFI", (boards.amazon, others.cloud_vm)),
+    "cloud-vm-confidential": (
+        "such a guest under SEV-SNP",
+        (boards.amazon, others.confidential_vm),
+    ),
+    "gh200": ("an Arm superchip", (boards.grace, others.gh200)),
+    "intel-tdx": ("a Xeon with TDX on", (boards.xeon, others.intel_tdx)),
+    "intel": ("a Xeon", (boards.xeon, others.intel)),
     "rome": ("an EPYC from before SNP", (cpus.rome,)),
 }
 
 BIOS: dict[str, Recipe] = {
+    "milan-dell-r6515-rmp": (
+        "RMP_END 0x1fff, from before SNP Memory Coverage was set",
+        (cpus.milan, boards.dell_r6515, snp.rmp_not_reserved),
+    ),
+    "milan-dell-r7525-asids": (
+        "Minimum SEV non-ES ASID is 1",
+        (cpus.milan, boards.dell_r7525, snp.no_es_asids),
+    ),
+    "milan-h12ssw-rmp": (
+        "BIOS 2.3 has no entry for RMP coverage",
+        (cpus.milan, boards.h12ssw, snp.rmp_not_reserved),
+    ),
+    "milan-hpe-dl325-hidden": (
+        "SNP is off in the setup, and CPUID denies it",
+        (cpus.milan, boards.hpe_dl325, snp.snp_hidden),
+    ),
+    "genoa-lenovo-smee-off": ("§8.3 #1 on a ThinkSystem", (boards.lenovo_sr675, snp.smee_off)),
+    "genoa-asus-iommu-snp-off": ("§8.3 #6 on a K14PP-D24", (boards.asus_k14pp, snp.iommu_snp_off)),
+    "threadripper": (
+        "a desk's CPU from Genoa's range of models",
+        (cpus.threadripper, snp.not_in_silicon),
+    ),
     "genoa-odd-cpu": ("§8.3 #18: CPU 7 lacks SYSCFG[24]", (snp.odd_cpu,)),
     "genoa-smee-off": ("§8.3 #1", (snp.smee_off,)),
     "genoa-smm-unlocked": ("HWCR[0] is 0, SYSCFG[23] is 1", (snp.smm_unlocked,)),
@@ -105,7 +135,10 @@ PSP: dict[str, Recipe] = {
     ),
     "genoa-legacy-boot": ("§8.3 #11: no UEFI", (snp.legacy_boot, snp.init_fails("0x3"))),
     "genoa-sev-init-failed": ("SEV INIT error 0x1 alone", (snp.sev_init_fails,)),
-    "genoa-wbinvd": ("SNP_INIT error 0xe", (snp.init_fails("0xe"),)),
+    "genoa-wbinvd": (
+        "SNP_INIT error 0xe, on a G493-ZB2",
+        (boards.gigabyte_g493, snp.init_fails("0xe")),
+    ),
     "genoa-rmp-init-refused": ("SNP_INIT error 0x26", (snp.init_fails("0x26"),)),
     "genoa-firmware-1.49": ("§8.3 #12 on 6.17", (snp.firmware_1_49_honest,)),
     "genoa-firmware-1.49-6.11": (
@@ -171,8 +204,18 @@ GPUS: dict[str, Recipe] = {
     "genoa-d3cold-allowed": ("awake, disable_idle_d3 off", (plugging.may_lose_power,)),
 }
 
-_HGX = (cpus.genoa_dual, sockets.two(tib=2), hgx.baseboard(hgx.H100, nvswitches=4))
-_B200 = (cpus.turin_fast, sockets.two(tib=2), hgx.baseboard(hgx.B200, nvswitches=0))
+_HGX = (
+    cpus.genoa_dual,
+    boards.h13dsg,
+    sockets.two(tib=2),
+    hgx.baseboard(hgx.H100, nvswitches=4),
+)
+_B200 = (
+    cpus.turin_fast,
+    boards.h14dsg,
+    sockets.two(tib=2),
+    hgx.baseboard(hgx.B200, nvswitches=0),
+)
 
 BASEBOARDS: dict[str, Recipe] = {
     "genoa-hgx-h100": ("two sockets, 8 H100 SXM and 4 NVSwitches in protected PCIe mode", _HGX),
@@ -270,7 +313,7 @@ CAPTURED = frozenset({"dev-machine"})
 def draft(name: str) -> Draft:
     note, deltas = HOSTS[name]
     host = genoa_ready()
-    host.note = f"made from tests/hosts/recipes.py: {note}"
+    host.note = f"{MADE}: {note}"
     for delta in deltas:
         delta(host)
     return host

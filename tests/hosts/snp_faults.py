@@ -100,6 +100,16 @@ def snp_hidden(draft: Draft) -> None:
     draft.wrmsr(RMP_END, 0x1FFF)
 
 
+def not_in_silicon(draft: Draft) -> None:
+    """Memory encryption and nothing on top of it: no BIOS can change that."""
+    no_sev(draft)
+    draft.unsay("memory encryption not enabled")
+    draft.wrmsr(SYSCFG, SNP_OFF_SYSCFG)
+    draft.leaf("0x8000001f", eax=1, ecx=0, edx=0)
+    draft.wrmsr(RMP_BASE, 0)
+    draft.wrmsr(RMP_END, 0x1FFF)
+
+
 def rmp_not_reserved(draft: Draft) -> None:
     text = "SEV-SNP: Memory for the RMP table has not been reserved by BIOS"
     no_reservation(draft, why=text)
@@ -169,8 +179,9 @@ def no_es_asids(draft: Draft) -> None:
     snp_off(draft)
     draft.param("kvm_amd", "sev_es", "N")
     draft.leaf("0x8000001f", edx=1)
-    draft.asids(sev=1006, es=None)
-    draft.swap("kvm_amd: SEV en", "kvm_amd: SEV enabled (ASIDs 1 - 1006)", level=6)
+    last = draft.cpuid["0x8000001f"][2]
+    draft.asids(sev=last, es=None)
+    draft.swap("kvm_amd: SEV en", f"kvm_amd: SEV enabled (ASIDs 1 - {last})", level=6)
     draft.swap("kvm_amd: SEV-ES", "kvm_amd: SEV-ES disabled (ASIDs 0 - 0)", level=6)
     draft.swap("kvm_amd: SEV-SNP", "kvm_amd: SEV-SNP disabled (ASIDs 0 - 0)", level=6)
 
