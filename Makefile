@@ -1,6 +1,6 @@
 # Every target only calls tools. `make run` and `make test` do all the set-up themselves.
 PY := .venv/bin/python
-TESTS_ON_REAL_PARTS := tests/machine tests/controlplane tests/node tests/bench
+TESTS_ON_REAL_PARTS := tests/machine tests/peer tests/controlplane tests/node tests/bench
 
 .PHONY: help run test test-unit soak check format hosts docs lock parts unit clean
 help:

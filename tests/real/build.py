@@ -1,4 +1,4 @@
-"""Build the real parts that tests run: a Kubernetes in one binary, and containerd.
+"""Build the real parts that tests run: a Kubernetes in one binary, containerd, and snphost.
 
 `python -m tests.real.build` fills a cache folder once, in minutes; afterwards it does nothing.
 Tests call `binaries()`, which never builds: a test that silently compiles for five minutes looks
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 CONTROL = Path(__file__).parents[1] / "controlplane" / "control"
 CONTROL_PARTS = (
@@ -35,6 +35,7 @@ CONTROL_PARTS = (
 CONTAINERD = "v2.4.2"
 CONTAINERD_PARTS = ("containerd", "containerd-shim-runc-v2", "ctr")
 CONTAINERD_TAGS = "no_btrfs,no_devmapper,no_zfs"  # snapshotters that need headers or cgo
+SNPHOST = "0.9.0"
 LINK = "-s -w"  # no symbols: half the size, and nobody debugs these
 
 OLDEST_GO = (1, 25)
@@ -69,6 +70,50 @@ def build() -> Path:
         if not folder.is_dir():
             _build_beside(folder)
     return folder
+
+
+def snphost() -> Path | None:
+    """virtee's program, if it was built; a machine without cargo cannot have it."""
+    program = _snphost_folder() / "bin" / "snphost"
+    if program.exists():
+        return program
+    if _cargo() is None:
+        return None
+    raise BuildError("snphost is not built yet: run python -m tests.real.build")
+
+
+def build_snphost() -> None:
+    """In a folder of its own: without cargo there is none, and the other parts are whole."""
+    folder, cargo = _snphost_folder(), _cargo()
+    if folder.is_dir():
+        return
+    if cargo is None:
+        _say("no cargo here, so no snphost")
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(folder.parent / "lock"):
+        if folder.is_dir():
+            return
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        wanted = ["snphost", "--version", SNPHOST, "--locked", "--root", str(part)]
+        _run(
+            f"snphost {SNPHOST}",
+            [cargo, "install", *wanted],
+            part,
+            {"CARGO_TARGET_DIR": str(part / "target")},
+        )
+        shutil.rmtree(part / "target")
+        part.rename(folder)
+
+
+def _snphost_folder() -> Path:
+    return _cache() / f"snphost-{SNPHOST}"
+
+
+def _cargo() -> str | None:
+    return shutil.which("cargo")
 
 
 def _build_beside(folder: Path) -> None:
@@ -112,14 +157,17 @@ def _build_containerd(part: Path, name: str) -> None:
 
 
 def _run_go(what: str, args: Sequence[str], part: Path) -> None:
-    """One go command, with a line now and then so that nobody takes it for dead."""
-    environment = os.environ | GO_ENVIRONMENT | {"GOBIN": str(part)}
+    _run(what, [_go(), *args], part, GO_ENVIRONMENT | {"GOBIN": str(part)})
+
+
+def _run(what: str, words: Sequence[str], part: Path, environment: Mapping[str, str]) -> None:
+    """One command, with a line now and then so that nobody takes it for dead."""
     log = part / "build.log"
     began = time.monotonic()
     with (
         log.open("w") as output,
         subprocess.Popen(
-            [_go(), *args], cwd=part, env=environment, stdout=output, stderr=output
+            words, cwd=part, env=os.environ | environment, stdout=output, stderr=output
         ) as child,
     ):
         while (code := _ended(child)) is None:
@@ -160,13 +208,17 @@ def _go() -> str:
 
 def _folder() -> Path:
     """Named by all that decides what is in it, so a change builds anew and nothing goes stale."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = os.environ.get("NODEAGENT_TEST_CACHE") or Path(base) / "nodeagent-tests"
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum", "main.go"):
         digest.update((CONTROL / name).read_bytes())
     digest.update(repr((CONTAINERD, CONTAINERD_TAGS, sorted(_given().items()))).encode())
-    return Path(root).absolute() / digest.hexdigest()[:16]
+    return _cache() / digest.hexdigest()[:16]
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = os.environ.get("NODEAGENT_TEST_CACHE") or Path(base) / "nodeagent-tests"
+    return Path(root).absolute()
 
 
 def _given() -> dict[str, Path]:
@@ -203,6 +255,7 @@ def _say(text: str) -> None:
 def main() -> int:
     try:
         print(build())
+        build_snphost()
     except BuildError as error:
         _say(str(error))
         return 1
