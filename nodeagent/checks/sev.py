@@ -14,11 +14,11 @@ _SECURE_TSC = 1 << 9  # among KVM's SEV VMSA features, as in the guest's own SEV
 
 
 def name(facts: Facts) -> tuple[Outcome, ...]:
-    """Workstation parts lie in the same ranges of models; a cloud's own have odd names (§1.1)."""
+    """A warning alone: parts of one cloud have odd names and are fine (snp-host.md §1.1)."""
     cpu = facts.cpus.identity
     if not isinstance(cpu, CpuIdentity) or not cpu.can_snp or not cpu.name:
         return ()
-    if "EPYC" in cpu.name.upper():
+    if cpu.is_epyc:
         return (ok("an EPYC by its name"),)
     return (warn(Code.CPU_NOT_EPYC, f"it calls itself {printable(cpu.name, 60)}"),)
 

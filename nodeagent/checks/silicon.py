@@ -159,9 +159,14 @@ def _sev_flag(facts: Facts) -> Answer:
     cpu = identity(facts)
     if isinstance(cpu, Gap):
         return cpu
-    if cpu.can_snp and "sev" not in cpu.flags:
-        return Hit("the kernel shows no `sev` flag on a CPU that has SEV", _CPUINFO)
-    return Miss("the kernel shows the `sev` flag")
+    if not cpu.can_snp or "sev" in cpu.flags:
+        return Miss("the kernel shows the `sev` flag")
+    leaf = facts.cpus.sev_leaf
+    if not cpu.is_epyc or (isinstance(leaf, SevLeaf) and not leaf.sev):
+        # A CPU without SEV has no such flag either, whatever the BIOS is set to.
+        absent = "the msr module is not loaded"
+        return gap(f"MSR {SYSCFG:#x}", facts.cpus.msr(SYSCFG), absent=absent)
+    return Hit("the kernel shows no `sev` flag on a CPU that has SEV", _CPUINFO)
 
 
 def hidden(facts: Facts) -> Answer:

@@ -55,6 +55,11 @@ class CpuIdentity(NamedTuple):
     def can_snp(self) -> bool:
         return self.generation in _SNP_CAPABLE
 
+    @property
+    def is_epyc(self) -> bool:
+        """By its name: workstation parts lie in the same ranges of models (snp-host.md §1.1)."""
+        return "EPYC" in self.name.upper()
+
 
 def _generation(family: int, model: int) -> Generation | None:
     match family, model >> 4:
@@ -91,6 +96,10 @@ class SevLeaf(NamedTuple):
     """CPUID 0x8000001F as the silicon and the BIOS show it, unfiltered by the kernel."""
 
     regs: CpuidRegs
+
+    @property
+    def sev(self) -> bool:
+        return bool(self.regs.eax & 1 << 1)
 
     @property
     def snp(self) -> bool:

@@ -146,13 +146,7 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-lenovo-smee-off", 1, "BIOS_SMEE_OFF", NO_SNP),
     Expect("genoa-asus-iommu-snp-off", 1, "BIOS_IOMMU_SNP_OFF", NO_SNP, inspector=KERNEL_SIDE),
     # Family and model are Genoa's, so row 6 is what the table has; a warning names the doubt.
-    Expect(
-        "threadripper",
-        1,
-        "BIOS_SNP_HIDDEN",
-        NO_SNP,
-        inspector=View(1, "BIOS_SMEE_OFF", NO_SNP),  # row 4 by the flag alone
-    ),
+    Expect("threadripper", 1, "BIOS_SNP_HIDDEN", NO_SNP, inspector=FIRMWARE_SIDE),
     Expect("genoa-rmp-not-reserved", 1, "BIOS_RMP_NOT_RESERVED", NO_SNP, inspector=FIRMWARE_SIDE),
     Expect("genoa-rmp-invalid", 1, "BIOS_RMP_INVALID", NO_SNP, inspector=FIRMWARE_SIDE),
     Expect("genoa-rmp-too-small", 1, "BIOS_RMP_TOO_SMALL", NO_SNP, inspector=KERNEL_SIDE),
