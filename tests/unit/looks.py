@@ -4,7 +4,9 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from nodeagent.capture.archive import open_capture
@@ -21,6 +23,9 @@ from nodeagent.model.words import CcMode, Profile
 from nodeagent.seams import FILE_LIMIT, Files, Machine, Parts, Probes, Registers
 from tests.hosts import tree
 from tests.hosts.draft import Draft
+from tests.hosts.inspector import inspect_as
+
+HOSTS = Path(__file__).parents[1] / "hosts"
 
 Hidden = Callable[[str], bool]
 
@@ -29,8 +34,24 @@ EXAMPLES = 3000 if os.environ.get("NODEAGENT_SOAK") else 150
 
 
 def facts_of(host: Path) -> Facts:
+    """Facts cannot change, and neither do the hosts of the repository: one look will do."""
+    return _kept(host) if host.parent == HOSTS else _look(host)
+
+
+def _look(host: Path) -> Facts:
     with open_capture(str(host)) as machine:
         return look(machine)
+
+
+_kept = cache(_look)
+
+
+@cache
+def inspected(name: str) -> Facts:
+    """A host of the repository as an unprivileged pod sees it."""
+    with TemporaryDirectory() as folder:
+        inspect_as(HOSTS / name, Path(folder) / name)
+        return _look(Path(folder) / name)
 
 
 SHIPPED = Policy(floors=shipped())

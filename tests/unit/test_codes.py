@@ -1,10 +1,15 @@
 """Codes are promises: none is renamed, each has a remedy, and each can be produced."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from nodeagent.checks.judge import judge
 from nodeagent.checks.remedies import REMEDIES
 from nodeagent.model.codes import Code
-from nodeagent.model.words import Restart, Who
+from nodeagent.model.facts import Facts
+from nodeagent.model.words import CcMode, Profile, Restart, Who
+from tests.hosts.expected import TABLE
+from tests.unit.looks import REQUIRED, SHIPPED, facts_of, inspected
 
 # What has left the process once. A row here is never changed, only added.
 FROZEN = {
@@ -145,3 +150,27 @@ def test_every_code_is_used_by_some_check() -> None:
 
     unused = {code.value for code in Code if f"Code.{code.value}" not in sources}
     assert unused == TO_COME
+
+
+ASKED = (
+    (Profile.SNP_GPU, None, REQUIRED._replace(guest_bytes=1 << 40)),
+    (Profile.SNP_GPU, CcMode.PPCIE, SHIPPED),
+    (Profile.GPU, None, SHIPPED),
+    (Profile.GPU, CcMode.OFF, SHIPPED),
+)
+"""What is asked of each host. Profile snp says nothing that snp-gpu would not say too."""
+
+
+def _said(facts: Facts) -> Iterator[str]:
+    for profile, want, policy in ASKED:
+        for each in judge(facts, profile=profile, want=want, policy=policy).findings:
+            yield from (code.value for code in (each.code, each.outcome.cause) if code)
+
+
+def test_every_code_is_said_of_some_host(hosts: Path) -> None:
+    """Or of what an unprivileged pod sees of it; a code that none says is a promise unkept."""
+    said: set[str] = set()
+    for each in TABLE:
+        said.update(_said(facts_of(hosts / each.name)), _said(inspected(each.name)))
+
+    assert {code.value for code in Code} - said == TO_COME

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.checks.judge import judge
 from nodeagent.model.findings import Judgement
-from nodeagent.model.words import Verdict
+from nodeagent.model.words import Profile, Verdict
 from tests.hosts import recipes
 from tests.hosts.expected import TABLE, Expect
-from tests.hosts.inspector import inspect_as
 from tests.hosts.make import stale
-from tests.unit.looks import judged
+from tests.unit.looks import inspected, judged
 
 
 def _levels(judgement: Judgement) -> str:
@@ -38,10 +38,8 @@ def test_a_host_has_its_whole_expected_outcome(expect: Expect, hosts: Path) -> N
 
 
 @pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
-def test_an_unprivileged_pod_says_what_it_can(expect: Expect, hosts: Path, tmp_path: Path) -> None:
-    inspect_as(hosts / expect.name, tmp_path / "seen")
-
-    judgement = judged(tmp_path / "seen")
+def test_an_unprivileged_pod_says_what_it_can(expect: Expect) -> None:
+    judgement = judge(inspected(expect.name), profile=Profile.SNP_GPU, want=None)
 
     want = expect.unprivileged()
     assert _levels(judgement) == want.levels
