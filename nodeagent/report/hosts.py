@@ -19,7 +19,9 @@ _WORDS = {
 _HEADS = ("HOST", "VERDICT", "FIRST TO FIX", "GPUS", "KERNEL", "BOARD", "BIOS")
 # How narrow a column may become, and which are cut first.
 _LEAST = {"HOST": 14, "BIOS": 6, "KERNEL": 8, "GPUS": 9, "FIRST TO FIX": 20}
+# What is left out first: where it does not fit uncut, and where a code would have to be cut.
 _SPARED = "BOARD"
+_SPARED_FOR_CODES = ("BIOS", "KERNEL")
 
 
 class Row(NamedTuple):
@@ -73,6 +75,9 @@ def table(rows: Sequence[Row], paint: Paint = plain, *, width: int = WIDTH) -> s
     used = [n for n in range(len(_HEADS)) if any(line[n] for line in cells)]
     if _over(used, cells, width) > 0:
         used = [n for n in used if _HEADS[n] != _SPARED]
+    for head in _SPARED_FOR_CODES:
+        if _over(used, cells, width, cut=True) > 0:
+            used = [n for n in used if _HEADS[n] != head]
     heads = [_HEADS[n] for n in used]
     lines = [[line[n] for n in used] for line in cells]
     widths = _cut(heads, lines, width)
@@ -94,9 +99,16 @@ def _ends(name: str, width: int) -> str:
     return f"{name[:head]}…{name[len(name) - (width - 1 - head) :]}"
 
 
-def _over(used: Sequence[int], cells: Sequence[Sequence[str]], width: int) -> int:
-    """How many characters the uncut columns are too wide."""
+def _over(
+    used: Sequence[int], cells: Sequence[Sequence[str]], width: int, *, cut: bool = False
+) -> int:
+    """How many characters the columns are too wide: uncut, or with all cut but the codes."""
     widths = [max(len(line[n]) for line in (_HEADS, *cells)) for n in used]
+    if cut:
+        least = {**_LEAST, "FIRST TO FIX": width}
+        widths = [
+            min(each, least.get(_HEADS[n], each)) for n, each in zip(used, widths, strict=True)
+        ]
     return sum(widths) + len(_GAP) * (len(widths) - 1) - width
 
 
