@@ -334,6 +334,10 @@ NODES: dict[str, tuple[str, tuple[Delta, ...]]] = {
     "genoa-kubelet-flag-overrides": ("a flag takes it back", (node, flags_override)),
     "genoa-kubelet-1.33": ("lacks a gate that 1.34 has on", (node, old_kubelet)),
     "genoa-kubelet-1.31": ("too old, if prepared", (node, too_old)),
+    "genoa-containerd-2.1": (
+        "older than what was validated",
+        (node, of_version(containerd="2.1.4")),
+    ),
     "genoa-handler-missing": ("Kata, unknown to containerd", (node, handler_missing)),
     "genoa-handler-nowhere": (
         "a handler whose configuration is gone",
