@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from nodeagent.checks.judge import judge
 from nodeagent.checks.remedies import REMEDIES
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
+from nodeagent.model.policy import GPU_FSP, Floor
 from nodeagent.model.words import CcMode, Profile, Restart, Who
 from tests.hosts.expected import TABLE
 from tests.unit.looks import REQUIRED, SHIPPED, facts_of, inspected
@@ -37,8 +40,12 @@ def test_every_code_is_used_by_some_check() -> None:
     assert unused == set()
 
 
+# No floor of GPU firmware is shipped; a site may have one.
+_OWN = Floor("own", GPU_FSP, (3, 0), "a site's file", "2026-11-01", "high", chip="gh100")
+_SITE = REQUIRED._replace(guest_bytes=1 << 40, floors=(*REQUIRED.floors, _OWN))
+
 ASKED = (
-    (Profile.SNP_GPU, None, REQUIRED._replace(guest_bytes=1 << 40)),
+    (Profile.SNP_GPU, None, _SITE),
     (Profile.SNP_GPU, CcMode.PPCIE, SHIPPED),
     (Profile.GPU, None, SHIPPED),
     (Profile.GPU, CcMode.OFF, SHIPPED),
@@ -52,6 +59,7 @@ def _said(facts: Facts) -> Iterator[str]:
             yield from (code.value for code in (each.code, each.outcome.cause) if code)
 
 
+@pytest.mark.timeout(300)  # alone it is the first to look at every host
 def test_every_code_is_said_of_some_host(hosts: Path) -> None:
     """Or of what an unprivileged pod sees of it; a code that none says is a promise unkept."""
     said: set[str] = set()
