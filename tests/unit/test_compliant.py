@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.capture.archive import open_capture
 from nodeagent.checks.judge import judge
+from nodeagent.facts.look import look
 from nodeagent.model.codes import Code
 from nodeagent.model.findings import Finding, Judgement
 from nodeagent.model.pci import GpuStatus
 from nodeagent.model.policy import Floor, Policy
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import Confidence, Generation, Level, Profile, Verdict
-from tests.hosts import recipes
-from tests.unit.looks import REQUIRED, SHIPPED, drafted, facts_of, judged
+from tests.hosts import base, recipes
+from tests.unit.looks import REQUIRED, SHIPPED, Veiled, drafted, facts_of, judged
 
 PASS, FAIL, WARN = Verdict.PASS, Verdict.FAIL, Verdict.WARN
 UNKNOWN, SKIP = Verdict.UNKNOWN, Verdict.SKIP
@@ -121,6 +123,41 @@ def test_without_privileges_nothing_fails(hosts: Path) -> None:
 
     assert judgement.levels[Level.COMPLIANT].verdict is UNKNOWN
     assert [each.check for each in judgement.findings if each.verdict is FAIL] == []
+
+
+@pytest.mark.parametrize(
+    ("hidden", "check"),
+    [
+        ("/proc/cpuinfo", "tcb.reported"),
+        ("/proc/cpuinfo", "microcode.alike"),
+        ("probe:sev:9", "tcb.reported"),
+        ("/sys/class/dmi/id/board_name", "firmware.bios"),
+        ("/sys/bus/pci/drivers/ccp", "firmware.fused"),
+        (f"/sys/bus/pci/devices/{base.PSP}", "firmware.debug"),
+    ],
+)
+def test_what_is_hidden_is_unknown_and_the_level_with_it(
+    hidden: str, check: str, hosts: Path
+) -> None:
+    with open_capture(str(hosts / "genoa-compliant")) as machine:
+        facts = look(Veiled(machine, hidden=hidden.__eq__))
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None, policy=REQUIRED)
+
+    found = one(judgement, check)
+    assert (found.verdict, found.code) == (UNKNOWN, Code.NO_ACCESS)
+    assert judgement.levels[Level.COMPLIANT].verdict is UNKNOWN
+    assert judgement.ready.exit_code == 4
+
+
+def test_without_the_psp_the_log_tells_the_sev_firmware(tmp_path: Path) -> None:
+    host = recipes.draft("genoa-compliant")
+    host.denied["/dev/sev"] = "EPERM"
+    told = one(judged(drafted(host, tmp_path)), "firmware.sev")
+    host.swap("SEV-SNP API", f"ccp {base.PSP}: SEV-SNP API:1.55 build:{'9' * 300}")
+    absurd = one(judged(drafted(host, tmp_path)), "firmware.sev")
+
+    assert "1.55.40" in told.outcome.seen
+    assert "1.55.4294967295" in absurd.outcome.seen
 
 
 def test_of_a_cpu_without_snp_no_firmware_is_judged(hosts: Path) -> None:
