@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from nodeagent.checks.psp_errors import explained
 from nodeagent.model.codes import Code
 from nodeagent.model.host import KernelLog, LogEvent
 from nodeagent.model.seen import Seen, Unreadable
@@ -69,5 +70,5 @@ def logged(log: Seen[KernelLog], *kinds: str) -> Answer:
 
 
 def shown(event: LogEvent) -> str:
-    """A log line as quoted in a report: short, printable, without control characters."""
-    return printable(event.line)
+    """A log line as quoted in a report: short, printable, its error numbers named."""
+    return printable(explained(event.line))

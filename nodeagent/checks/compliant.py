@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from nodeagent.checks.answer import Gap
 from nodeagent.checks.check import Ask, Check, plain
 from nodeagent.checks.firmware import sev_version
+from nodeagent.checks.psp_errors import failure
 from nodeagent.checks.silicon import difference, identity
 from nodeagent.model import versions
 from nodeagent.model.codes import Code
@@ -74,8 +75,8 @@ def _no_status(status: Seen[PspFailure | NotAsked]) -> Outcome:
             return unknown(Code.NO_ACCESS, str(gap), where=gap.where)
         case NotAsked(why):
             return unknown(Code.TCB_NOT_KNOWN, f"the PSP is not asked: {why}", where=_PSP)
-        case PspFailure() as failure:
-            return unknown(Code.TCB_NOT_KNOWN, f"the PSP answers {failure}", where=_PSP)
+        case PspFailure() as answer:
+            return unknown(Code.TCB_NOT_KNOWN, f"the PSP answers {failure(answer)}", where=_PSP)
         case None:
             return unknown(Code.TCB_NOT_KNOWN, f"there is no {_PSP}", where=_PSP)
 

@@ -7,6 +7,7 @@ from nodeagent.checks.answer import (
     Miss,
     shown,
 )
+from nodeagent.checks.psp_errors import failure
 from nodeagent.checks.table import FACETS, Answered, first
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
@@ -40,7 +41,9 @@ def _evidence(facts: Facts) -> Outcome:
         return ok("PSP state INIT, RMP initialised", where="/dev/sev")
     if isinstance(facts.psp.snp, PspFailure):
         # A PSP that was asked and failed outweighs what log and KVM said earlier.
-        return unknown(Code.SNP_UNPROVEN, f"the PSP answers {facts.psp.snp}", where="/dev/sev")
+        return unknown(
+            Code.SNP_UNPROVEN, f"the PSP answers {failure(facts.psp.snp)}", where="/dev/sev"
+        )
     if isinstance(facts.log, KernelLog) and facts.log.first("snp_api"):
         return ok("kvm_amd offers SEV-SNP, and the log has its API line", where=facts.log.origin)
     recent = (facts.kernel.version or (0, 0)) >= KVM_ASKS_PSP

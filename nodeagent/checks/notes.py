@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from nodeagent import data
 from nodeagent.checks.answer import shown
 from nodeagent.checks.hazards import can_host_snp, is_value, known_kernels
+from nodeagent.checks.inits import may_also_be
 from nodeagent.checks.kernel import config_option
 from nodeagent.checks.options import in_force
 from nodeagent.model.facts import Facts
@@ -23,6 +24,7 @@ def notes(facts: Facts) -> tuple[str, ...]:
     if not can_host_snp(facts):
         return ()
     return (
+        *may_also_be(facts),
         *_kernel(facts),
         *_options(facts),
         *_blind(facts),

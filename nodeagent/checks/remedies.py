@@ -173,6 +173,12 @@ REMEDIES: Mapping[Code, Remedy] = {
         "PSP boot loader is too old for the loaded SEV firmware)",
         _BOOT,
     ),
+    Code.PSP_BOOT_LOADER_OLD: Remedy(
+        Who.BIOS,
+        "update the BIOS: it brings the PSP's boot loader; until then take the newer SEV firmware "
+        "file out of /lib/firmware/amd",
+        _BOOT,
+    ),
     Code.SNP_INIT_WBINVD: Remedy(
         Who.KERNEL, "use a kernel with SNP host support, and update the SEV firmware", _BOOT
     ),
@@ -434,17 +440,29 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
 }
 
+_RMP_CAUSES = (
+    Code.BIOS_RMP_NOT_RESERVED,
+    Code.BIOS_RMP_INVALID,
+    Code.BIOS_RMP_TOO_SMALL,
+)
+_CAUSES: Mapping[Code, tuple[Code, ...]] = {
+    Code.IOMMU_PASSTHROUGH_OR_OFF: (
+        Code.IOMMU_OPTION,
+        Code.IOMMU_KERNEL_DEFAULT,
+        Code.BIOS_IOMMU_OFF,
+    ),
+    Code.BIOS_SNP_INCOMPLETE: (Code.BIOS_IOMMU_OFF, Code.BIOS_IOMMU_SNP_OFF, *_RMP_CAUSES),
+    Code.SNP_INIT_INVALID_CONFIG: (Code.CPUS_OFFLINE, Code.LEGACY_BOOT, Code.SEV_FW_TOO_OLD),
+    Code.SNP_INIT_FAILED: (Code.PSP_BOOT_LOADER_OLD, Code.SEV_FW_TOO_OLD, *_RMP_CAUSES),
+    Code.SNP_INIT_WBINVD: (Code.KERNEL_NO_SNP_HOST, Code.SEV_FW_TOO_OLD),
+    Code.KVM_AMD_NOT_LOADED: (Code.KERNEL_CONFIG,),
+    Code.KERNEL_SNP_NOT_ENABLED: (Code.KERNEL_CONFIG,),
+    Code.VFIO_MISSING: (Code.KERNEL_CONFIG,),
+}
+
 CAUSES: Mapping[tuple[Code, Code], Remedy] = {
-    (Code.IOMMU_PASSTHROUGH_OR_OFF, Code.IOMMU_OPTION): REMEDIES[Code.IOMMU_OPTION],
-    (Code.IOMMU_PASSTHROUGH_OR_OFF, Code.IOMMU_KERNEL_DEFAULT): REMEDIES[Code.IOMMU_KERNEL_DEFAULT],
-    (Code.IOMMU_PASSTHROUGH_OR_OFF, Code.BIOS_IOMMU_OFF): REMEDIES[Code.BIOS_IOMMU_OFF],
-    (Code.SNP_INIT_INVALID_CONFIG, Code.CPUS_OFFLINE): REMEDIES[Code.CPUS_OFFLINE],
-    (Code.SNP_INIT_INVALID_CONFIG, Code.LEGACY_BOOT): REMEDIES[Code.LEGACY_BOOT],
-    (Code.SNP_INIT_INVALID_CONFIG, Code.SEV_FW_TOO_OLD): REMEDIES[Code.SEV_FW_TOO_OLD],
-    (Code.KVM_AMD_NOT_LOADED, Code.KERNEL_CONFIG): REMEDIES[Code.KERNEL_CONFIG],
+    **{(code, cause): REMEDIES[cause] for code, causes in _CAUSES.items() for cause in causes},
     (Code.KERNEL_NO_SNP_HOST, Code.KERNEL_CONFIG): REMEDIES[Code.KERNEL_NO_SNP_HOST],
-    (Code.KERNEL_SNP_NOT_ENABLED, Code.KERNEL_CONFIG): REMEDIES[Code.KERNEL_CONFIG],
-    (Code.VFIO_MISSING, Code.KERNEL_CONFIG): REMEDIES[Code.KERNEL_CONFIG],
 }
 
 _FROM_7_1: Mapping[Code, Remedy] = {

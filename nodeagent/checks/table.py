@@ -7,7 +7,7 @@ inputs; one that cannot tell is passed over, and named in the report.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from nodeagent.checks import firmware, kernel, rmp, silicon
+from nodeagent.checks import firmware, inits, kernel, rmp, silicon
 from nodeagent.checks.answer import Answer, Gap, Hit, Miss
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
@@ -57,7 +57,7 @@ ROWS: tuple[Row, ...] = (
     Row("3", Code.CPU_TOO_OLD, "snp.generation", silicon.too_old),
     Row("3b", Code.CPU_INCONSISTENT, "snp.cpus_agree", silicon.inconsistent),
     Row("4", Code.BIOS_SMEE_OFF, "snp.smee", silicon.smee_off),
-    Row("5", Code.BIOS_SNP_INCOMPLETE, "snp.init", firmware.incomplete),
+    Row("5", Code.BIOS_SNP_INCOMPLETE, "snp.init", inits.incomplete),
     Row("6", Code.BIOS_SNP_HIDDEN, "snp.visible", silicon.hidden),
     Row("7", Code.BIOS_RMP_NOT_RESERVED, "snp.rmp.reserved", rmp.not_reserved),
     Row("8", Code.BIOS_RMP_INVALID, "snp.rmp.reserved", rmp.invalid),
@@ -75,10 +75,10 @@ ROWS: tuple[Row, ...] = (
     Row("19", Code.BIOS_NO_ES_ASIDS, "snp.asids", kernel.no_es_asids),
     Row("19b", Code.PSP_DEAD, "snp.psp", firmware.psp_dead),
     Row("19c", Code.SEV_ES_UNAVAILABLE, "snp.psp", firmware.tmr_failed),
-    Row("20", Code.SNP_INIT_INVALID_CONFIG, "snp.init", firmware.invalid_config),
-    Row("21", Code.SNP_INIT_FAILED, "snp.init", firmware.alone),
-    Row("22", Code.SNP_INIT_WBINVD, "snp.init", firmware.wbinvd),
-    Row("22b", Code.SNP_INIT_FAILED, "snp.init", firmware.other_error),
+    Row("20", Code.SNP_INIT_INVALID_CONFIG, "snp.init", inits.invalid_config),
+    Row("21", Code.SNP_INIT_FAILED, "snp.init", inits.alone),
+    Row("22", Code.SNP_INIT_WBINVD, "snp.init", inits.wbinvd),
+    Row("22b", Code.SNP_INIT_FAILED, "snp.init", inits.other_error),
     Row("23", Code.SEV_FW_TOO_OLD, "snp.api", firmware.api_too_old),
     Row("24", Code.KERNEL_SNP_NOT_ENABLED, "snp.kernel", kernel.snp_not_enabled),
     Row("25", Code.KVM_SNP_DISABLED_AFTER_INIT, "snp.kvm", kernel.disabled_after_init),

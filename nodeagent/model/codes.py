@@ -69,6 +69,9 @@ class Code(StrEnum):
     CPUS_OFFLINE = auto()
     LEGACY_BOOT = auto()
 
+    # A cause of SNP_INIT_FAILED.
+    PSP_BOOT_LOADER_OLD = auto()
+
     # A cause of what a kernel lacks: it was built without an option.
     KERNEL_CONFIG = auto()
 

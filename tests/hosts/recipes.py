@@ -135,6 +135,10 @@ PSP: dict[str, Recipe] = {
     ),
     "genoa-legacy-boot": ("§8.3 #11: no UEFI", (snp.legacy_boot, snp.init_fails("0x3"))),
     "genoa-sev-init-failed": ("SEV INIT error 0x1 alone", (snp.sev_init_fails,)),
+    "milan-boot-loader-old": (
+        "SEV INIT error 0x1 alone: the PSP's boot loader refuses the firmware file",
+        (cpus.milan, snp.old_boot_loader, snp.sev_init_fails),
+    ),
     "genoa-wbinvd": (
         "SNP_INIT error 0xe, on a G493-ZB2",
         (boards.gigabyte_g493, snp.init_fails("0xe")),

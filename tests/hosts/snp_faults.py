@@ -298,6 +298,11 @@ def firmware_1_49_lies(draft: Draft) -> None:
     draft.sev["snp_platform_status"] = {"errno": "EINVAL"}
 
 
+def old_boot_loader(draft: Draft) -> None:
+    """On a Milan: from before AGESA 1.0.0.9 (snp-host.md §4.4)."""
+    draft.put(f"{pci.home(draft, base.PSP)}/bootloader_version", "00.13.00.6f")
+
+
 def firmware_1_49_honest(draft: Draft) -> None:
     snp_off(draft)
     firmware_1_49(draft)
