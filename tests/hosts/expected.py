@@ -41,7 +41,7 @@ class View:
 class Expect:
     """`inspector` is what an unprivileged pod must say where that is something else.
 
-    `warns` are codes that must be warned of; there may be others.
+    `warns` are all the codes that root is warned of.
     """
 
     name: str
@@ -70,18 +70,22 @@ CANNOT_SEE_GPU = View(4, "NO_ACCESS", UNASKED.replace("gpu=pass", "gpu=unknown")
 
 TABLE: tuple[Expect, ...] = (
     Expect("genoa-ready", 0, None, READY),
-    Expect("genoa-ready-6.11", 0, None, READY, inspector=CANNOT_TELL),
+    Expect(
+        "genoa-ready-6.11", 0, None, READY, inspector=CANNOT_TELL, warns=("KERNEL_OLD_FOR_GPU",)
+    ),
     Expect("genoa-ready-6.18", 0, None, READY),
     Expect("genoa-ready-7.1", 0, None, READY),
     Expect("genoa-ready-7.2", 0, None, READY),
-    Expect("genoa-ready-6.16", 0, None, READY),
+    Expect("genoa-ready-6.16", 0, None, READY, warns=("KERNEL_OLD_FOR_GPU",)),
     Expect("genoa-ready-6.19", 0, None, READY),
     Expect("genoa-ready-7.3", 0, None, READY),
-    Expect("genoa-rhel-9", 0, None, READY, inspector=CANNOT_TELL),
+    Expect("genoa-rhel-9", 0, None, READY, inspector=CANNOT_TELL, warns=("KERNEL_OLD_FOR_GPU",)),
     Expect("genoa-talos", 0, None, READY),
     Expect("genoa-log-overwritten", 0, None, READY),
     # Before 6.16 nobody may ask the PSP without the whole log (§0.3), and `Y` alone may lie.
-    Expect("genoa-log-overwritten-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN),
+    Expect(
+        "genoa-log-overwritten-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN, warns=("KERNEL_OLD_FOR_GPU",)
+    ),
     Expect("bergamo-ready", 0, None, READY),
     Expect("siena-ready", 0, None, READY),
     Expect("milan-dell-r7525", 0, None, COMPLIANT, warns=("TCB_BELOW_FLOOR",)),
@@ -96,7 +100,9 @@ TABLE: tuple[Expect, ...] = (
     ),
     Expect("turin-dense-ready", 0, None, COMPLIANT),
     Expect("genoa-no-privileges", 0, None, UNASKED),
-    Expect("genoa-no-privileges-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN),
+    Expect(
+        "genoa-no-privileges-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN, warns=("KERNEL_OLD_FOR_GPU",)
+    ),
     # Kubernetes nodes.
     Expect("genoa-kubelet-ready", 0, None, RUNS),
     Expect("genoa-kubelet-drop-in", 0, None, RUNS),
@@ -194,7 +200,14 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-iommu-snp-off", 1, "BIOS_IOMMU_SNP_OFF", NO_SNP, inspector=KERNEL_SIDE),
     Expect("genoa-no-es-asids", 1, "BIOS_NO_ES_ASIDS", NO_SNP),
     # Not enabled, kernel side; its command line and modprobe.d can be read without privilege.
-    Expect("genoa-iommu-pt", 1, "IOMMU_PASSTHROUGH_OR_OFF", NO_SNP, cause="IOMMU_OPTION"),
+    Expect(
+        "genoa-iommu-pt",
+        1,
+        "IOMMU_PASSTHROUGH_OR_OFF",
+        NO_SNP,
+        cause="IOMMU_OPTION",
+        warns=("IOMMU_PASSTHROUGH_OR_OFF",),
+    ),
     Expect(
         "genoa-iommu-built-passthrough",
         1,
@@ -202,12 +215,13 @@ TABLE: tuple[Expect, ...] = (
         NO_SNP,
         cause="IOMMU_KERNEL_DEFAULT",
         inspector=KERNEL_SIDE,
+        warns=("IOMMU_PASSTHROUGH_OR_OFF",),
     ),
     Expect("genoa-iommu-v2", 1, "IOMMU_V2_PGTABLE", NO_SNP),
     Expect("genoa-rmp-init-failed", 1, "RMP_INIT_FAILED", NO_SNP, inspector=KERNEL_SIDE),
     Expect("genoa-kvm-amd-missing", 1, "KVM_AMD_NOT_LOADED", NO_SNP),
     Expect("genoa-kvm-amd-missing-7.1", 1, "KVM_AMD_NOT_LOADED", NO_SNP),
-    Expect("genoa-kernel-6.8", 1, "KERNEL_NO_SNP_HOST", NO_SNP),
+    Expect("genoa-kernel-6.8", 1, "KERNEL_NO_SNP_HOST", NO_SNP, warns=("KERNEL_OLD_FOR_GPU",)),
     Expect("genoa-module-option", 1, "KVM_PARAM_DISABLED", NO_SNP),
     Expect("genoa-kernel-silent", 1, "KERNEL_SNP_NOT_ENABLED", NO_SNP, inspector=KERNEL_SIDE),
     # Not enabled, and the PSP or its firmware refuses.
@@ -220,6 +234,7 @@ TABLE: tuple[Expect, ...] = (
         NO_SNP,
         cause="CPUS_OFFLINE",
         inspector=KERNEL_SIDE,
+        warns=("CPUS_OFFLINE",),
     ),
     Expect(
         "genoa-nosmt-6.11",
@@ -228,6 +243,7 @@ TABLE: tuple[Expect, ...] = (
         NO_SNP,
         cause="CPUS_OFFLINE",
         inspector=CANNOT_TELL,
+        warns=("CPUS_OFFLINE", "KERNEL_OLD_FOR_GPU"),
     ),
     Expect(
         "genoa-nosmt-7.2",
@@ -236,6 +252,7 @@ TABLE: tuple[Expect, ...] = (
         NO_SNP,
         cause="CPUS_OFFLINE",
         inspector=KERNEL_SIDE,
+        warns=("CPUS_OFFLINE",),
     ),
     Expect(
         "genoa-legacy-boot",
@@ -257,7 +274,14 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-wbinvd", 1, "SNP_INIT_WBINVD", NO_SNP, inspector=KERNEL_SIDE),
     Expect("genoa-rmp-init-refused", 1, "SNP_INIT_FAILED", NO_SNP, inspector=KERNEL_SIDE),
     Expect("genoa-firmware-1.49", 1, "SEV_FW_TOO_OLD", NO_SNP_ASKED, inspector=KERNEL_SIDE),
-    Expect("genoa-firmware-1.49-6.11", 1, "SEV_FW_TOO_OLD", NO_SNP_ASKED, inspector=CANNOT_TELL),
+    Expect(
+        "genoa-firmware-1.49-6.11",
+        1,
+        "SEV_FW_TOO_OLD",
+        NO_SNP_ASKED,
+        inspector=CANNOT_TELL,
+        warns=("KERNEL_OLD_FOR_GPU",),
+    ),
     Expect(
         "genoa-kvm-snp-disabled",
         1,
@@ -273,8 +297,8 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-leaking-pages", 0, None, READY, warns=("SNP_LOG_TROUBLE",)),
     Expect("genoa-state-lost", 1, "SNP_STATE_LOST", NO_SNP_ASKED, inspector=SEES_READY),
     # A GPU could not be handed over.
-    Expect("genoa-gpu-on-nvidia", 1, "GPU_NOT_VFIO", NO_WAY_IN),
-    Expect("genoa-gpu-on-nouveau", 1, "GPU_NOT_VFIO", NO_WAY_IN),
+    Expect("genoa-gpu-on-nvidia", 1, "GPU_NOT_VFIO", NO_WAY_IN, warns=("HOST_DRIVER_LOADED",)),
+    Expect("genoa-gpu-on-nouveau", 1, "GPU_NOT_VFIO", NO_WAY_IN, warns=("HOST_DRIVER_LOADED",)),
     Expect("genoa-vfio-missing", 1, "VFIO_MISSING", NO_WAY_IN),
     Expect("genoa-gpu-no-group", 1, "IOMMU_GROUP_MISSING", NO_WAY_IN),
     Expect("genoa-rtx-pro-6000", 0, None, READY),
@@ -284,12 +308,12 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-gpu-window-small", 1, "BAR_WINDOW_TOO_SMALL", NO_WAY_IN),
     Expect("genoa-gpu-outside-window", 1, "BAR_WINDOW_TOO_SMALL", NO_WAY_IN),
     # Warnings about how it is plugged in, none of which gates.
-    Expect("genoa-gpu-x8", 0, None, READY),
+    Expect("genoa-gpu-x8", 0, None, READY, warns=("LINK_DEGRADED",)),
     Expect("genoa-gpu-slow-at-idle", 0, None, READY),
-    Expect("genoa-acs-off", 0, None, READY),
-    Expect("genoa-acs-none", 0, None, READY),
-    Expect("genoa-no-iommufd", 0, None, READY),
-    Expect("genoa-d3cold-allowed", 0, None, READY),
+    Expect("genoa-acs-off", 0, None, READY, warns=("ACS_MISSING",)),
+    Expect("genoa-acs-none", 0, None, READY, warns=("ACS_MISSING",)),
+    Expect("genoa-no-iommufd", 0, None, READY, warns=("IOMMUFD_MISSING",)),
+    Expect("genoa-d3cold-allowed", 0, None, READY, warns=("D3COLD_HAZARD",)),
     # The GPU is not as wanted, or cannot be asked.
     Expect("genoa-no-gpu", 1, "NO_GPU", GPU_FAILS),
     Expect("genoa-l40s", 1, "GPU_NOT_CAPABLE", GPU_FAILS),
@@ -313,8 +337,8 @@ TABLE: tuple[Expect, ...] = (
         GPU_UNKNOWN,
         inspector=CANNOT_SEE_GPU,
     ),
-    Expect("genoa-gpu-d3hot", 4, "GPU_ASLEEP", GPU_UNKNOWN),
-    Expect("genoa-gpu-d3cold", 4, "GPU_ASLEEP", GPU_UNKNOWN),
+    Expect("genoa-gpu-d3hot", 4, "GPU_ASLEEP", GPU_UNKNOWN, warns=("D3COLD_HAZARD",)),
+    Expect("genoa-gpu-d3cold", 4, "GPU_ASLEEP", GPU_UNKNOWN, warns=("D3COLD_HAZARD",)),
     Expect("genoa-gpu-decode-off", 4, "GPU_ASLEEP", GPU_UNKNOWN),
     # A held GPU is never called gone, and the inspector cannot see that nobody holds it.
     Expect("genoa-gpu-gone", 1, "GPU_GONE", GPU_FAILS, inspector=CANNOT_SEE_GPU),
@@ -344,6 +368,7 @@ TABLE: tuple[Expect, ...] = (
         "IOMMU_PASSTHROUGH_OR_OFF",
         NO_SNP,
         cause="IOMMU_OPTION",
+        warns=("IOMMU_PASSTHROUGH_OR_OFF",),
     ),
     Expect(
         "turin-6.11",
@@ -369,8 +394,8 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-vlek", 0, None, COMPLIANT),
     Expect("genoa-not-fused", 0, None, READY, inspector=SEES_OLD),
     Expect("genoa-debug-open", 0, None, READY, inspector=SEES_OLD),
-    Expect("milan-old-bios", 0, None, READY, inspector=SEES_OLD),
-    Expect("milan-new-bios", 0, None, COMPLIANT),
+    Expect("milan-old-bios", 0, None, READY, inspector=SEES_OLD, warns=("TCB_BELOW_FLOOR",)),
+    Expect("milan-new-bios", 0, None, COMPLIANT, warns=("TCB_BELOW_FLOOR",)),
     Expect("genoa-asids-exhausted", 0, None, COMPLIANT, warns=("ASIDS_EXHAUSTED",)),
     Expect("genoa-asids-low", 0, None, COMPLIANT, warns=("ASIDS_LOW",)),
     Expect("genoa-newer-kernel", 0, None, COMPLIANT, warns=("REBOOT_PENDING",)),
