@@ -59,13 +59,13 @@ def one(judgement: Judgement, check: str) -> Finding:
         ("genoa-asids-low", "snp.asids.free", WARN, "ASIDS_LOW", "less than a tenth of the 99"),
         ("genoa-newer-kernel", "kernel.newest", WARN, "REBOOT_PENDING", "6.17.0-14-generic is"),
         # Another layout, another generation (§8.3 #15, #16).
-        ("milan-ready", "tcb.reported", PASS, None, "boot loader 4, TEE 0, SNP 24, microcode 219"),
+        ("milan-dell-r7525", "tcb.reported", PASS, None, "boot loader 4, TEE 0, SNP 24, micro"),
         ("turin-ready", "tcb.reported", PASS, None, "FMC 3, boot loader 4, TEE 0, SNP 8"),
         ("turin-ready", "tcb.alias", SKIP, None, "no floor is known"),
         ("turin-ready", "tcb.snp", SKIP, None, "no floor is known"),
         ("turin-ready", "microcode.level", PASS, None, "asks for 0x0b002147"),
         # Somebody's policy says so, and nobody is sure.
-        ("milan-ready", "tcb.snp", WARN, "TCB_BELOW_FLOOR", "AMD-SB-3023 asks for 27"),
+        ("milan-dell-r7525", "tcb.snp", WARN, "TCB_BELOW_FLOOR", "AMD-SB-3023 asks for 27"),
         ("bergamo-ready", "tcb.microcode", SKIP, None, "no floor is known"),
         # Not asked, not there, not answering.
         ("genoa-iommu-pt", "tcb.reported", UNKNOWN, "TCB_NOT_KNOWN", "does not offer SEV-SNP"),
@@ -97,7 +97,7 @@ def test_a_host_shows_it(
         ("genoa-not-fused", "PART_NOT_FUSED"),
         ("genoa-debug-open", "DEBUG_NOT_LOCKED"),
         ("milan-old-bios", "BIOS_TOO_OLD"),
-        ("milan-ready", None),
+        ("milan-dell-r7525", None),
         ("turin-ready", None),
         ("genoa-newer-kernel", None),
     ],
