@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from nodeagent.model.cpu import MSR_NAMES, CpuValues
-from nodeagent.model.host import KernelLog, LogEvent, ModuleOption
+from nodeagent.model.host import KernelLog, LogEvent, ModuleOption, NotAsked
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
 
@@ -169,8 +169,9 @@ def words(value: object) -> str:
             return "absent"
         case KernelLog() | LogEvent():
             return printable(value.line if isinstance(value, LogEvent) else "there", 160)
-        case Unreadable(why=why):
-            return f"unreadable: {printable(why, 60)}"
+        case Unreadable(why=why) | NotAsked(why=why):
+            kind = "not asked" if isinstance(value, NotAsked) else "unreadable"
+            return f"{kind}: {printable(why, 60)}"
         case int():
             return _number(value)
         case CpuValues():

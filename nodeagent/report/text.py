@@ -105,16 +105,25 @@ def _levels(judgement: Judgement, paint: Paint) -> Iterator[str]:
         word = verdict.verdict.value
         sure = " (medium)" if verdict.confidence is Confidence.MEDIUM else ""
         gate = "" if verdict.required or verdict.verdict is Verdict.SKIP else " (not required)"
-        says = verdict.says + sure + gate
         head = f"  {level.value:<12}{paint(f'{word:<8}', _COLOURS[verdict.verdict])}"
-        first, *rest = list(_wrap(says, " " * 22)) or [""]
+        first, *rest = _two_lines(verdict.says, sure + gate)
         yield head + first.strip()
-        yield from rest[:1] if len(rest) < 2 else [rest[0][: WIDTH - 2] + " …"]
+        yield from rest
     folded = [each for each in judgement.findings if each.under and each.verdict is Verdict.FAIL]
     if folded and judgement.root:
         checks = list(dict.fromkeys(each.check for each in folded))
         follow = "follows" if len(checks) == 1 else "follow"
         yield from _wrap(f"{', '.join(checks)}: {follow} from {judgement.root.code}", "  ")
+
+
+def _two_lines(says: str, mark: str) -> list[str]:
+    """Cut before the mark: a level that fails and gates nothing must say so."""
+    lines = list(_wrap(says + mark, " " * 22))
+    says = printable(says, 160)
+    while len(lines) > 2 and says:
+        says = says.rpartition(" ")[0]
+        lines = list(_wrap(f"{says} …{mark}", " " * 22))
+    return lines or [""]
 
 
 def _warnings(judgement: Judgement, paint: Paint) -> Iterator[str]:

@@ -189,6 +189,21 @@ def test_a_device_folder_with_a_strange_name_is_no_device(tmp_path: Path) -> Non
     assert (judgement.values.gpu_count, judgement.ready) == (1, Ready.YES)
 
 
+@pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
+def test_a_level_that_fails_and_gates_nothing_says_so(expect: Expect, hosts: Path) -> None:
+    judgement = judged(hosts / expect.name)
+    free = [
+        level
+        for level, each in judgement.levels.items()
+        if not each.required and each.verdict is not Verdict.SKIP
+    ]
+
+    lines = _lines(hosts / expect.name)
+
+    levels = " ".join(" ".join(lines[lines.index("Levels:") :]).split())
+    assert levels.count("(not required)") == len(free)
+
+
 def test_no_colour_without_a_terminal() -> None:
     assert painter()("READY", "good") == "READY"
 
