@@ -14,6 +14,7 @@ from nodeagent.kube.node import NodeView
 from nodeagent.labels import Wanted
 from nodeagent.model.findings import Judgement
 from nodeagent.model.pci import Sighting
+from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode, Profile, Ready
 from nodeagent.publish import apiserver
 from nodeagent.publish.apiserver import ApiServer, Show
@@ -33,7 +34,7 @@ class Look:
     held: frozenset[str] = frozenset()
 
 
-Looker = Callable[[CcMode | None, Mapping[str, Sighting]], Look]
+Looker = Callable[[CcMode | None, Mapping[str, Sighting], NodeSays | None], Look]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Cycle:
         self._backoff = backoff or Backoff()
         self._standing = _Standing()
         self._asked = ""
+        self._says: NodeSays | None = None
         self._met = ""
         self._trouble = ""
         self._said = ""
@@ -95,6 +97,8 @@ class Cycle:
         node = self._meet(node) if node else None
         if node:
             self._hear(node.labels.get(CC_MODE, ""))
+            # A Node of another boot, or of another host by a wrong name, says nothing of this one.
+            self._says = node.says if node.boot_id == self._settings.boot_id else None
         wanted, ready = self._judge()
         show = self._settle(wanted, node)
         line = f"{wanted.condition.reason}: {wanted.condition.message}"
@@ -175,7 +179,7 @@ class Cycle:
     def _judge(self) -> tuple[Wanted, Ready | None]:
         want = self._want
         try:
-            look = self._look(want, self._memory.sightings)
+            look = self._look(want, self._memory.sightings, self._says)
         except AgentError as error:
             return self._blind(error), None
         self._memory.note(look.judgement.proven, look.held)

@@ -9,22 +9,25 @@ from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Judgement
 from nodeagent.model.pci import Sighting
 from nodeagent.model.policy import Policy
+from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode, Profile
 from nodeagent.seams import Machine
 
 
-def look(
+def look(  # noqa: PLR0913 - what a look is given, and what is asked of it
     machine: Machine,
     *,
     profile: Profile,
     want: CcMode | None,
     policy: Policy | None = None,
     remembered: Mapping[str, Sighting] | None = None,
+    node: NodeSays | None = None,
 ) -> tuple[Facts, Judgement]:
     """One look and its judgement. `remembered`: GPU modes proven earlier in this boot.
 
+    `node`: what the Node object of this host says of it, where there is one.
     `policy` None: the shipped floors, and nothing that a site would demand beyond.
     """
-    facts = read(machine, remembered=remembered)
+    facts = read(machine, remembered=remembered, node=node)
     asked = policy or Policy(floors=shipped())
     return facts, judge(facts, profile=profile, want=want, policy=asked)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nodeagent.cli.options import Chosen
     from nodeagent.model.facts import Facts
     from nodeagent.model.pci import Sighting
+    from nodeagent.model.runtime import NodeSays
     from nodeagent.model.words import CcMode
 
 RUN_DIR = "/run/nodeagent"
@@ -166,14 +167,19 @@ def _looker(chosen: Chosen, boot_id: str) -> Looker:
 
     policy = chosen.policy  # floors that are off are said at once, not once a cycle
 
-    def look(want: CcMode | None, remembered: Mapping[str, Sighting]) -> Look:
+    def look(
+        want: CcMode | None, remembered: Mapping[str, Sighting], says: NodeSays | None
+    ) -> Look:
         with chosen.open() as machine:
+            # The Node is this host's, whichever host is looked at.
+            node = None if machine.source.simulated else says
             facts, judgement = looking.look(
                 machine,
                 profile=chosen.profile,
                 want=want,
                 policy=policy,
                 remembered=remembered,
+                node=node,
             )
         return Look(judgement, facts.source.simulated, boot_id, _held(facts))
 

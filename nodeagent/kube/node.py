@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nodeagent.errors import ClusterError
+from nodeagent.model.runtime import NodeSays
 
 MANAGER = "nodeagent"
 """Our field manager: the same in every version, or old keys would be orphaned."""
@@ -25,7 +26,8 @@ class NodeCondition:
 class NodeView:
     """`own_labels`, `own_annotations`: keys of which our field manager is the only owner.
 
-    Only those vanish when an apply leaves them out (kubernetes.md §5.2).
+    Only those vanish when an apply leaves them out (kubernetes.md §5.2). `says` is what its
+    kubelet told of the host, in the boot `boot_id`.
     """
 
     name: str
@@ -37,6 +39,7 @@ class NodeView:
     own_labels: frozenset[str]
     own_annotations: frozenset[str]
     condition: NodeCondition | None
+    says: NodeSays | None = None
 
 
 class Nodes(Protocol):
@@ -75,6 +78,18 @@ def view(raw: object, condition_type: str) -> NodeView:
         own_labels=_own(managed, "f:labels"),
         own_annotations=_own(managed, "f:annotations"),
         condition=_condition(status.get("conditions"), condition_type),
+        says=_says(status),
+    )
+
+
+def _says(status: Mapping[str, object]) -> NodeSays:
+    info, handlers = _dict(status, "nodeInfo"), status.get("runtimeHandlers")
+    return NodeSays(
+        kubelet=_text(info, "kubeletVersion"),
+        runtime=_text(info, "containerRuntimeVersion"),
+        handlers=tuple(_text(each, "name") for each in handlers if isinstance(each, dict))
+        if isinstance(handlers, list)
+        else None,
     )
 
 

@@ -17,6 +17,7 @@ from nodeagent.kube.node import NodeView
 from nodeagent.labels import PREFIX
 from nodeagent.model.findings import Judgement, LevelVerdict
 from nodeagent.model.pci import Sighting
+from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode, Confidence, Level, Profile, Ready, Verdict
 from nodeagent.publish.apiserver import ApiServer, Show, proven
 from tests.unit.test_publish import GOOD, START, Clock, Store, report
@@ -35,9 +36,13 @@ class Host:
     broken: bool = False
     asked: list[CcMode | None] = field(default_factory=list)
     remembered: Mapping[str, Sighting] = field(default_factory=dict)
+    told: NodeSays | None = None
 
-    def look(self, want: CcMode | None, remembered: Mapping[str, Sighting]) -> Look:
+    def look(
+        self, want: CcMode | None, remembered: Mapping[str, Sighting], says: NodeSays | None
+    ) -> Look:
         self.asked.append(want)
+        self.told = says
         self.remembered = dict(remembered)
         if self.broken:
             raise HostError("cannot open /host")
@@ -430,3 +435,29 @@ def test_the_reports_memory_comes_too_late_after_a_look_of_our_own(
     later()
 
     assert host.remembered == {}
+
+
+SAYS = NodeSays("v1.35.2", "containerd://2.3.0", ("runc",))
+
+
+def test_what_the_node_says_of_this_boot_is_heard_and_kept_while_the_server_is_away(
+    cycle: Cycle, store: Away, host: Host
+) -> None:
+    store.boot_id, store.says = "b1", SAYS
+    cycle()
+    assert host.told == SAYS
+
+    store.error = UnreachableError("gone")
+    cycle()
+
+    assert host.told == SAYS
+
+
+def test_a_node_of_another_boot_says_nothing_of_this_one(
+    cycle: Cycle, store: Away, host: Host
+) -> None:
+    """Or of another host, where --node-name names the wrong one."""
+    store.boot_id, store.says = "b0", SAYS
+    cycle()
+
+    assert host.told is None

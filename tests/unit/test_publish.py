@@ -11,6 +11,7 @@ from nodeagent.kube.failures import ConflictError, UnreachableError
 from nodeagent.kube.node import MANAGER, NodeCondition, NodeView, view
 from nodeagent.labels import PREFIX, Condition, Status
 from nodeagent.model.pci import Sighting
+from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode
 from nodeagent.publish.apiserver import ApiServer, Show, proven
 
@@ -33,6 +34,8 @@ class Store:
     annotations: dict[str, str] = field(default_factory=dict)
     owners: dict[str, set[str]] = field(default_factory=dict)
     condition: NodeCondition | None = None
+    boot_id: str = ""
+    says: NodeSays | None = None
     states: list[tuple[frozenset[str], str]] = field(default_factory=list)
     writes_left: int = 1000
 
@@ -48,12 +51,13 @@ class Store:
             name=name,
             uid=self.uid,
             resource_version=str(len(self.states)),
-            boot_id="",
+            boot_id=self.boot_id,
             labels=dict(self.labels),
             annotations=dict(self.annotations),
             own_labels=frozenset(ours & self.labels.keys()),
             own_annotations=frozenset(ours & self.annotations.keys()),
             condition=self.condition,
+            says=self.says,
         )
 
     def apply_metadata(
@@ -328,3 +332,20 @@ def test_a_key_is_ours_if_nobody_else_owns_it() -> None:
     raw = {"metadata": {"name": "n", "uid": "u", "managedFields": managed}}
 
     assert view(raw, "x").own_labels == {"a/1"}
+
+
+@pytest.mark.parametrize(
+    ("handlers", "names"),
+    [
+        (None, None),
+        ([], ()),
+        ([{"name": ""}, {"name": "runc"}, {"name": "kata-qemu"}], ("", "runc", "kata-qemu")),
+        (["odd", {"name": 7}], ("",)),
+    ],
+)
+def test_what_a_node_says_of_its_host(handlers: object, names: tuple[str, ...] | None) -> None:
+    info = {"kubeletVersion": "v1.35.2", "containerRuntimeVersion": "containerd://2.3.0"}
+    status = {"nodeInfo": info} | ({} if handlers is None else {"runtimeHandlers": handlers})
+    raw = {"metadata": {"name": "n", "uid": "u"}, "status": status}
+
+    assert view(raw, "x").says == NodeSays("v1.35.2", "containerd://2.3.0", names)
