@@ -9,7 +9,7 @@ from nodeagent.model.runtime import Handler, Kata
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import Files
 
-_DEPLOYED = "/opt/kata"
+DEPLOYED = "/opt/kata"
 _SHARE = "share/defaults/kata-containers"
 SHIM = "qemu-nvidia-gpu-snp"
 _BINARY = "bin/containerd-shim-kata-v2"
@@ -42,7 +42,7 @@ def _roots(handlers: Iterable[Handler]) -> list[str]:
         for root in [handler.config.partition(f"/{_SHARE}/")[0]]
         if handler.config.startswith("/") and root != handler.config and "/../" not in root
     ]
-    return list(dict.fromkeys([*pointed, _DEPLOYED, "/usr"]))[:_MAX_ROOTS]
+    return list(dict.fromkeys([*pointed, DEPLOYED, "/usr"]))[:_MAX_ROOTS]
 
 
 def _installed(

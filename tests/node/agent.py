@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +52,20 @@ class Agent:
         except AssertionError as error:
             told = "".join(self.node.log(pod) for pod in self._api.items(PODS))
             raise AssertionError(f"the agent is not ready:\n{told}\n{self.node.tail()}") from error
+
+    def check(self, *words: str) -> Object:
+        """What a person would be told who asks within the pod."""
+        [pid] = self.node.processes(self.pod())
+        program = ["/opt/nodeagent/bin/nodeagent", "check", "--root", "/host", "-o", "json", *words]
+        done = subprocess.run(
+            ["nsenter", f"--target={pid}", "--mount", *program],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stderr == ""
+        found: Object = json.loads(done.stdout)
+        return {each["check"]: each for each in found["findings"]}
 
     def policy_warnings(self) -> Object:
         """What the controller manager found when it compiled the policy against a Node's types."""

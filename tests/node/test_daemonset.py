@@ -44,7 +44,9 @@ def test_the_pod_can_write_nowhere_on_the_host(agent: Agent) -> None:
 
     mounts = _mounts(pid)
     host = {folder: options for folder, options in mounts.items() if folder.startswith("/host/")}
-    assert {"/host/proc", "/host/sys", "/host/dev", "/host/boot", "/host/lib"} <= set(host)
+    whole = {"/host/proc", "/host/sys", "/host/dev", "/host/boot", "/host/lib", "/host/usr"}
+    assert whole <= set(host)
+    assert {"/host/etc/modprobe.d", "/host/var/lib/kubelet/config.yaml"} <= set(host)
     assert [folder for folder, options in host.items() if "ro" not in options] == []
     assert "ro" in mounts["/"]
 
@@ -56,6 +58,27 @@ def test_the_pod_reaches_no_terminal_and_no_shared_memory_of_the_host(agent: Age
     assert (root / "null").exists(), "the rest of /dev is there"
     assert list((root / "pts").iterdir()) == []
     assert list((root / "shm").iterdir()) == []
+
+
+def test_the_pod_sees_its_own_kubelet_and_says_what_that_lacks(agent: Agent) -> None:
+    """A profile without the CPU, so that the rest is judged in a VM, too."""
+    agent.deploy("live")
+    found = agent.check("--profile", "gpu")
+
+    assert found["runtime.kubelet"]["seen"] == "kubelet runs, its version is not known"
+    assert found["runtime.settings"]["code"] == "KUBELET_NOT_PREPARED"
+    assert (
+        "runtimeRequestTimeout is 2m by default, 20m is wanted" in found["runtime.settings"]["seen"]
+    )
+
+
+def test_what_is_not_mounted_is_unknown_and_says_which(agent: Agent) -> None:
+    agent.deploy("live")
+    found = agent.check("--profile", "gpu")
+
+    for check in ("runtime.handler", "runtime.kata"):
+        assert found[check]["verdict"] == "unknown"
+        assert "containerd.toml: /tmp is not mounted here" in found[check]["seen"]
 
 
 def test_the_policy_names_nothing_that_a_node_does_not_have(agent: Agent) -> None:

@@ -44,6 +44,8 @@ cd "$1"
 over() { mkdir -p "$1" "$2" && mount --bind "$1" "$2"; }
 over kubelet /var/lib/kubelet                # device plugins have no other place to meet it
 over containerd-run /run/containerd          # shims leave sockets there
+over cdi /run/cdi                            # our own pod makes it
+over modprobe /etc/modprobe.d                # on every node of kubeadm's, and not on all machines
 over container-logs /var/log/containers      # kubelet leaves links there
 for name in vm/overcommit_memory kernel/panic kernel/panic_on_oops; do
     # kubelet sets these for good, and a panic on oops is not for a developer's machine
@@ -56,9 +58,9 @@ keep() {
         sleep 0.2
     done
 }
-part=containerd; keep containerd --config containerd.toml &
-part=kubelet; keep kubelet --config kubelet.json --kubeconfig "$2" --hostname-override "$3" \\
-    --cert-dir kubelet-certs --root-dir /var/lib/kubelet &
+part=containerd; keep containerd --config "$1/containerd.toml" &
+part=kubelet; keep kubelet --config /var/lib/kubelet/config.yaml --kubeconfig "$2" \\
+    --hostname-override "$3" --cert-dir kubelet-certs --root-dir /var/lib/kubelet &
 wait
 """
 
@@ -107,7 +109,7 @@ class Node:
         self._process: Process | None = None
 
     def __enter__(self) -> Self:
-        for name in ("cni", "logs", "containerd-run"):
+        for name in ("cni", "logs", "containerd-run", "kubelet"):
             (self.folder / name).mkdir(parents=True)
         self._write_settings()
         for controller in _controllers():
@@ -202,7 +204,8 @@ class Node:
                 folder=self.folder, pause=image.TOOLS, handler=HANDLER, plugins=_CNI_PLUGINS
             )
         )
-        (self.folder / "kubelet.json").write_text(json.dumps(self._kubelet_settings()))
+        # Where kubeadm puts it: the agent's pod mounts it from there.
+        (self.folder / "kubelet" / "config.yaml").write_text(json.dumps(self._kubelet_settings()))
 
     def _kubelet_settings(self) -> Object:
         return {

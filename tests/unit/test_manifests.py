@@ -10,11 +10,34 @@ import yaml
 
 import nodeagent
 from nodeagent.config import Config
+from nodeagent.facts import cdi, kata
+from tests.hosts.kubernetes import CONFIG
 
 ROOT = Path(__file__).parents[2]
 DAEMONSET = ROOT / "daemonset"
-# What uid 0 must not be handed, even to read: keys, tokens, and sockets that give root away.
-SECRET = ("/", "/etc", "/etc/kubernetes", "/home", "/root", "/run", "/var", "/var/lib", "/var/run")
+COMPONENTS = sorted(path.name for path in (DAEMONSET / "components").iterdir())
+# What uid 0 must not be handed, even to read: keys, tokens, passwords, and sockets that give root
+# away. A mount of any of these, or of a folder above one, is refused.
+SECRET = (
+    "/etc/containerd/certs.d",
+    "/etc/kubernetes/pki",
+    "/etc/nodeagent",
+    "/etc/rancher/k3s",
+    "/etc/shadow",
+    "/etc/ssl/private",
+    "/etc/systemd/system/containerd.service.d",
+    "/home",
+    "/root",
+    "/run/containerd/containerd.sock",
+    "/run/secrets",
+    "/run/user",
+    "/var/lib/kubelet/pki",
+    "/var/lib/kubelet/pods",
+    "/var/lib/rancher/k3s/agent/client-kubelet.key",
+    "/var/lib/rancher/k3s/server",
+    "/var/log",
+    "/var/run",
+)
 
 Object = dict[str, Any]
 
@@ -99,34 +122,53 @@ def test_the_pod_shares_no_namespace_with_the_host(shared: str) -> None:
     assert shared not in _pod()
 
 
-def test_every_mount_is_read_only_and_so_is_what_is_mounted_below() -> None:
-    for mount in _container()["volumeMounts"]:
+@pytest.mark.parametrize("component", [None, *COMPONENTS])
+def test_every_mount_is_read_only_and_so_is_what_is_mounted_below(component: str | None) -> None:
+    for mount, volume in _mounts(component):
         assert mount["readOnly"] is True
-        if "hostPath" in _volumes()[mount["name"]]:
+        if "hostPath" in volume:
             assert mount["recursiveReadOnly"] == "IfPossible"
 
 
-def test_no_mount_makes_a_folder_on_the_host() -> None:
-    """Without a type the runtime makes what is missing."""
-    types = [volume["hostPath"]["type"] for volume in _volumes().values() if "hostPath" in volume]
+@pytest.mark.parametrize("component", [None, *COMPONENTS])
+def test_no_mount_makes_anything_on_the_hosts_disk(component: str | None) -> None:
+    """Without a type the runtime makes what is missing; /run is no disk."""
+    made = {
+        volume["hostPath"]["path"]: volume["hostPath"]["type"]
+        for _, volume in _mounts(component)
+        if "hostPath" in volume and volume["hostPath"]["type"] not in {"Directory", "File"}
+    }
 
-    assert set(types) == {"Directory"}
+    assert made in ({}, {"/run/cdi": "DirectoryOrCreate"})
 
 
-def test_no_mount_shows_keys_tokens_or_sockets() -> None:
-    paths = {volume["hostPath"]["path"] for volume in _volumes().values() if "hostPath" in volume}
+@pytest.mark.parametrize("component", [None, *COMPONENTS])
+def test_no_mount_shows_keys_tokens_or_sockets(component: str | None) -> None:
+    shown = {volume["hostPath"]["path"] for _, volume in _mounts(component) if "hostPath" in volume}
 
-    assert not paths & set(SECRET)
+    for path in shown:
+        above = path.rstrip("/") + "/"
+        assert [secret for secret in SECRET if f"{secret}/".startswith(above)] == []
+        assert [secret for secret in SECRET if above.startswith(f"{secret}/")] == []
 
 
-def test_the_hosts_folders_keep_their_places_below_the_root_given_to_the_agent() -> None:
+@pytest.mark.parametrize("component", [None, *COMPONENTS])
+def test_what_is_mounted_keeps_its_place_below_the_root_given_to_the_agent(
+    component: str | None,
+) -> None:
     args = _container()["args"]
     root = args[args.index("--root") + 1]
 
-    for mount in _container()["volumeMounts"]:
-        volume = _volumes()[mount["name"]]
+    for mount, volume in _mounts(component):
         if "hostPath" in volume:
             assert mount["mountPath"] == root + volume["hostPath"]["path"]
+
+
+def test_the_files_that_the_runtime_level_reads_are_mounted() -> None:
+    shown = {volume["hostPath"]["path"] for _, volume in _mounts(None) if "hostPath" in volume}
+
+    for path in (f"{kata.DEPLOYED}/VERSION", *cdi.FOLDERS[:1], CONFIG, "/usr/bin/kubelet", "/proc"):
+        assert any(f"{path}/".startswith(f"{each}/") for each in shown), path
 
 
 @pytest.mark.parametrize("folder", ["/host/dev/pts", "/host/dev/shm"])
@@ -207,3 +249,16 @@ def _container() -> Object:
 
 def _volumes() -> dict[str, Object]:
     return {volume["name"]: volume for volume in _pod()["volumes"]}
+
+
+def _mounts(component: str | None) -> list[tuple[Object, Object]]:
+    """Every mount with its volume: those of the base, or those that a component adds."""
+    pod = _pod()
+    if component:
+        [document] = _documents(f"components/{component}/kustomization.yaml")
+        [patch] = document["patches"]
+        pod = yaml.safe_load(patch["patch"])["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    added = [mount for mount in container["volumeMounts"] if "$patch" not in mount]
+    return [(mount, volumes[mount["name"]]) for mount in added]

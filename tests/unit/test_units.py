@@ -37,6 +37,12 @@ def test_nothing_hides_what_the_agent_is_here_to_see(hides: str) -> None:
     assert hides not in _settings()
 
 
+@pytest.mark.parametrize("hides", ["InaccessiblePaths", "TemporaryFileSystem", "RootDirectory"])
+def test_the_files_of_kubelet_and_containerd_stay_in_sight(hides: str) -> None:
+    assert hides not in _settings()
+    assert _settings()["ProtectSystem"] == ["strict"], "read-only, and all there"
+
+
 def test_what_is_owed_outlives_a_restart_and_not_a_reboot() -> None:
     settings = _settings()
 
