@@ -70,9 +70,10 @@ def yaml(raw: bytes) -> object:
     loader = getattr(library, "CSafeLoader", library.SafeLoader)
     try:
         events = library.parse(raw, Loader=loader)
-        return _first_document(events)
+        found = _first_document(events)
     except library.YAMLError as error:
         raise ValueError(f"is no YAML: {_short(error)}") from None
+    return {} if found is None else found  # empty, which is not absent
 
 
 def _json(raw: bytes) -> object:
