@@ -62,6 +62,20 @@ def kata_version(facts: Facts, ask: Ask) -> tuple[Outcome, ...]:
     return (bad(Code.KATA_TOO_OLD, f"{seen}; {dotted(floor)} is wanted{for_whom}"),)
 
 
+def advisory(facts: Facts) -> tuple[Outcome, ...]:
+    """A published hole is no reason why a pod would not start: it counts beside the floors."""
+    used = _used(facts)
+    version = release(used.version) if used and isinstance(used.version, str) else None
+    if used is None or version is None:
+        return ()
+    seen = f"Kata {printable(str(used.version), 30)}"
+    floor = floor_of("kata", "floor_without_advisory")
+    if at_least(version, floor):
+        return (ok(seen),)
+    hole = asked_for("kata")["advisory"]
+    return (bad(Code.KATA_TOO_OLD, f"{seen} has the published hole {hole}"),)
+
+
 def qemu(facts: Facts) -> tuple[Outcome, ...]:
     """The one that Kata's configuration starts; another beside it is nobody's."""
     used = _used(facts)
@@ -129,5 +143,6 @@ CHECKS: tuple[Check, ...] = (
     Check("runtime.snapshotter", _R, "one that is there", plain(containerd.snapshotter)),
     Check("runtime.cdi", _R, "a CDI spec that names today's nodes", cdi.cdi),
     Check("runtime.limits", _R, "limits that a guest fits in", limits),
+    Check("kata.advisory", Level.COMPLIANT, "a Kata without known holes", plain(advisory)),
 )
 """In reading order."""

@@ -475,6 +475,19 @@ def test_a_handler_without_snapshotter_and_an_old_containerd_are_warnings(tmp_pa
     assert _named(judgement, "runtime.containerd").code is Code.RUNTIME_TOO_OLD
 
 
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("4.1.0", Verdict.PASS), ("4.0.0", Verdict.FAIL), ("3.30.1", Verdict.FAIL)],
+)
+def test_a_published_hole_in_kata_counts_beside_the_floors(
+    version: str, verdict: Verdict, tmp_path: Path
+) -> None:
+    judgement = judged(_host(tmp_path, kube.kata_of(version)))
+
+    assert _named(judgement, "kata.advisory").verdict is verdict
+    assert judgement.levels[Level.RUNTIME].verdict is Verdict.PASS
+
+
 # CDI.
 
 
