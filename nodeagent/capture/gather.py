@@ -191,9 +191,14 @@ def _put_log(record: Record, tree: _Tree, denied: dict[str, str]) -> str | None:
 
 def _contents(record: Record, files: Files) -> Iterator[tuple[str, bytes]]:
     for path, seen in record.contents.items():
-        if isinstance(seen, bytes):
-            # What else is installed on a host is nobody's business.
-            yield path, excerpt(seen) if path == STATUS else seen
+        if not isinstance(seen, bytes):
+            continue
+        if path == STATUS:  # what else is installed on a host is nobody's business
+            yield path, excerpt(seen)
+        elif len(seen) < record.limits[path] or path.endswith("/config"):
+            yield path, seen
+        else:
+            yield path, _without_half_a_word(seen)
     for path, pieces in record.pieces.items():
         # The look had it open and read some words; what lies between must not read as zeros.
         whole = files.read_bytes(path, _WHOLE_CONFIG)
@@ -204,6 +209,12 @@ def _contents(record: Record, files: Files) -> Iterator[tuple[str, bytes]]:
             if offset <= len(content):
                 content[offset : offset + len(piece)] = piece
         yield path, bytes(content)
+
+
+def _without_half_a_word(raw: bytes) -> bytes:
+    """Where a read ended at its limit: half a secret is not recognised, and half of one is left."""
+    end = max(raw.rfind(blank) for blank in (b" ", b"\n", b"\0", b"\t"))
+    return raw[: end + 1] if end >= 0 else raw
 
 
 def _answers_by_path(record: Record) -> Iterator[tuple[str, object]]:
@@ -280,4 +291,5 @@ def _relative(path: str, text: str) -> str:
 
 def _boot_id(record: Record) -> str | None:
     seen = record.contents.get("/proc/sys/kernel/random/boot_id")
-    return seen.decode(errors="replace").strip() if isinstance(seen, bytes) else None
+    words = seen.decode(errors="replace").split() if isinstance(seen, bytes) else []
+    return words[0] if words else None

@@ -166,7 +166,11 @@ class Lines:
 
     def _volume(self, match: re.Match[str]) -> str:
         rest = "/" + self._known.name(Kind.VOLUME, match[3][1:]) if match[3] else ""
-        return match[1] + self._known.name(Kind.VOLUME, match[2]) + rest
+        hidden = self._known.name(Kind.VOLUME, match[2])
+        if match[1] == "by-id/":  # the model and the serial number, which also stands alone
+            for part in re.split(r"[_.:-]", match[2]):
+                self._known.watch(part, hidden)
+        return match[1] + hidden + rest
 
     def _mac(self, match: re.Match[str]) -> str:
         between = ":" if ":" in match[0] else "-" if "-" in match[0] else ""

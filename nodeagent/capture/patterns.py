@@ -55,6 +55,7 @@ HARMLESS = re.compile(
     r"|(?:\d{1,6}(?:\.\d{1,3})?(?:ns|us|ms|s|m|h|d)){1,6})"
 )
 """Values that keep no secret: switches, references, durations, small numbers."""
+NUMBER = re.compile(r"0x[0-9a-f]+")
 PATH = re.compile(r"(?:/[\w.@:-]{1,255}){1,64}/?")
 
 BEARER = re.compile(

@@ -81,7 +81,9 @@ class StandIns:
         """`masked-serial-3`; what already stands for something stays."""
         if p.OWN.fullmatch(value):
             return value
-        return self.shaped(kind, value, f"masked-{_NOUN[kind]}-{{}}".format)
+        known = self.shaped(kind, value, f"masked-{_NOUN[kind]}-{{}}".format)
+        self.watch(value, known)
+        return known
 
     def shaped(self, kind: Kind, value: str, shape: Callable[[int], str]) -> str:
         """A stand-in that looks like what it stands for, made of a number."""
@@ -106,12 +108,12 @@ class StandIns:
     def secret(self, value: str) -> str:
         if p.HARMLESS.fullmatch(value) or (p.PATH.fullmatch(value) and not is_random(value)):
             return value
-        return self._everywhere(value, self.name(Kind.SECRET, value))
+        return self.name(Kind.SECRET, value)
 
     def serial(self, value: str) -> str:
         if p.HARMLESS.fullmatch(value) or len(set(value)) == 1:
             return value
-        return self._everywhere(value, self.name(Kind.SERIAL, value))
+        return self.name(Kind.SERIAL, value)
 
     def host(self, name: str) -> str:
         """The first part of the name by a number; of the others no more than that they are."""
@@ -122,11 +124,11 @@ class StandIns:
         short, _, domain = low.partition(".")
         hidden = self.name(Kind.HOST, short)
         if short not in _PLAIN_WORDS and len(short) > 2 and not short.isdigit():
-            self._watch(short, hidden)
+            self._watch_for(short, hidden)
         if not domain:
             return hidden
         if "." in domain and not p.OWN.fullmatch(domain):
-            self._watch(domain, "example")
+            self._watch_for(domain, "example")
         return f"{hidden}.example"
 
     def finish(self, text: str) -> str:
@@ -139,15 +141,14 @@ class StandIns:
                 lowered = text.lower()
         return text
 
-    def _everywhere(self, value: str, stands_for: str) -> str:
+    def watch(self, value: str, stands_for: str) -> None:
         """Mask it also where nothing around it says what it is, if it cannot be anything else."""
         word = value.lower()
         telling = any(c.isdigit() for c in word) and any(c.isalpha() for c in word)
-        if len(word) >= 8 and telling and not word.startswith("0x") and len(set(word)) > 3:
-            self._watch(word, stands_for)
-        return stands_for
+        if len(word) >= 8 and telling and not p.NUMBER.fullmatch(word) and len(set(word)) > 3:
+            self._watch_for(word, stands_for)
 
-    def _watch(self, word: str, stands_for: str) -> None:
+    def _watch_for(self, word: str, stands_for: str) -> None:
         self._watched[word] = stands_for
         if len(self._watched) > _MAX_LITERALS:
             raise CaptureError(f"this host shows more than {_MAX_LITERALS} secrets and names")

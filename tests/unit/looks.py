@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from hypothesis import HealthCheck, settings
+
 from nodeagent.capture.archive import open_capture
 from nodeagent.checks.judge import judge
 from nodeagent.facts.look import look
@@ -31,6 +33,14 @@ Hidden = Callable[[str], bool]
 
 EXAMPLES = 3000 if os.environ.get("NODEAGENT_SOAK") else 150
 """How many random examples each property gets: more by `make soak`."""
+
+# Each example looks at a whole host twice; what varies is what is hidden.
+thorough = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=False,
+)
 
 
 def facts_of(host: Path) -> Facts:

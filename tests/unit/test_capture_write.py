@@ -292,3 +292,13 @@ def test_a_ready_host_is_still_ready_after_masking(tmp_path: Path) -> None:
     judgement = judge(facts, profile=Profile.SNP_GPU, want=None)
 
     assert {each.verdict for each in judgement.levels.values()} <= {Verdict.PASS, Verdict.SKIP}
+
+
+def test_a_secret_that_a_read_cut_in_half_is_left_out(tmp_path: Path) -> None:
+    draft = base.genoa_ready()
+    text = "x" * 240 + " jane.doe@acme.example.org and more\n"
+    draft.put("/sys/module/kvm_amd/parameters/lbrv", text)
+
+    found = captured_host(drafted(draft, tmp_path / "host"))
+
+    assert found.entries["root/sys/module/kvm_amd/parameters/lbrv"] == b"x" * 240 + b" "

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.capture.archive import open_capture
@@ -16,7 +16,7 @@ from nodeagent.model.words import CcMode, Profile, Ready, Verdict
 from nodeagent.report.document import document
 from nodeagent.report.text import report
 from tests.hosts.expected import TABLE
-from tests.unit.looks import EXAMPLES, SHIPPED, Veiled, VeiledFiles, facts_of
+from tests.unit.looks import EXAMPLES, SHIPPED, Veiled, VeiledFiles, facts_of, thorough
 from tests.unit.recalled import recalled
 
 HOSTS = Path(__file__).parents[1] / "hosts"
@@ -31,14 +31,6 @@ ODD_LINES = [
     "SEV: INIT failed ٣".encode(),
     b"SEV-SNP: SNP_INIT failed rc -5, error 0x" + b"f" * 900,
 ]
-
-# Each example looks at a whole host twice; what varies is what is hidden.
-thorough = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    derandomize=False,
-)
 
 
 def _judged(machine: Veiled, profile: Profile = Profile.SNP_GPU) -> Judgement:
