@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.timeout(600)
 Figure = Callable[[str], None]
 CHECK_LIMIT = 2.0
 CYCLE_LIMIT = 0.5
+CAPTURE_BYTES = 2 << 20
+CAPTURE_S = 2.0
 RUN_EXTRA_MIB = 12.0
 LIBRARIES = "click, yaml, kubernetes"
 # What a plain check has no use for; each would cost every start some milliseconds.
@@ -85,6 +88,23 @@ def test_one_cycle_in_process_is_cheap(large: Path, figure: Figure) -> None:
         f"(limit {CYCLE_LIMIT:g}; {cycle_s * 1000:.1f} ms CPU)"
     )
     assert cycle_s / base_s <= CYCLE_LIMIT
+
+
+def test_a_capture_is_small_and_soon_taken(large: Path, tmp_path: Path, figure: Figure) -> None:
+    out = tmp_path / "capture.tar.gz"
+    command = [sys.executable, "-m", "nodeagent", "capture", "--capture", str(large), str(out)]
+
+    taken_s = cpu_s(command)
+
+    packed = out.stat().st_size
+    with tarfile.open(out) as archive:
+        whole = sum(member.size for member in archive)
+    figure(
+        f"capture, same host: {whole / 1024:.0f} KiB, {packed / 1024:.0f} KiB packed "
+        f"(limit {CAPTURE_BYTES >> 10} KiB), {taken_s:.2f} s CPU (limit {CAPTURE_S:g})"
+    )
+    assert whole < CAPTURE_BYTES
+    assert taken_s < CAPTURE_S
 
 
 @pytest.fixture

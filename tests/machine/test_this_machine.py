@@ -395,3 +395,40 @@ def test_looking_changes_nothing(tmp_path: Path) -> None:
     subprocess.run(["sh", "-c", command, "sh", program], capture_output=True, check=False)
 
     assert traced.read_text() == ""
+
+
+@pytest.mark.parametrize("under", [(), _NO_CAPABILITY], ids=["root", "no capability"])
+@pytest.mark.parametrize("name", ["capture", "capture.tar.gz"])
+def test_a_capture_of_this_machine_is_judged_like_it(
+    under: tuple[str, ...], name: str, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o777)
+    command = [*under, sys.executable, "-m", "nodeagent", "capture", str(tmp_path / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "A check of it says the same" in done.stdout
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+    live = json.loads(_check("-o", "json", "--no-wake", under=under).stdout)
+    replayed = json.loads(_check("-o", "json", "--capture", str(tmp_path / name)).stdout)
+
+    for each in (live, replayed):
+        del each["source"]
+    assert replayed == live
+
+
+def test_a_capture_of_this_machine_does_not_name_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nodeagent", "capture", str(tmp_path / "capture")]
+    subprocess.run(command, capture_output=True, check=True)
+
+    everything = b"\n".join(
+        str(path).encode() + (path.read_bytes() if path.is_file() else b"")
+        for path in (tmp_path / "capture").rglob("*")
+        if not path.is_symlink()
+    )
+
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    assert boot_id not in everything
+    machine_id = Path("/etc/machine-id")
+    if machine_id.exists() and (known := machine_id.read_bytes().strip()):
+        assert known not in everything

@@ -1,6 +1,8 @@
 """`nodeagent capture`: what it prints, what it refuses, and what its answer is worth."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from nodeagent.cli.main import main
 from tests.hosts import base
 from tests.unit.looks import drafted
+
+HOSTS = Path(__file__).parents[1] / "hosts"
 
 
 def _run(*words: str | Path) -> int:
@@ -96,3 +100,20 @@ def test_a_capture_of_a_newer_version_asks_for_an_update(
     complaint = capsys.readouterr().err
     assert "host.json: version: is 2, and this program reads version 1" in complaint
     assert "try: a newer nodeagent wrote it: update this one" in complaint
+
+
+def test_the_readmes_capture_is_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (HOSTS.parents[1] / "README.md").read_text()
+    [(words, printed)] = re.findall(
+        r"^```\n# nodeagent (capture .*)\n((?:.*\n)*?)```$", readme, re.MULTILINE
+    )
+    (tmp_path / "tests").symlink_to(HOSTS.parent)
+    monkeypatch.chdir(tmp_path)
+
+    assert _run(*shlex.split(words)) == 0
+
+    # How many files are read, and how well they pack, changes with every check and every zlib.
+    size = re.compile(r"[\d,]+ files, [\d,]+ KiB")
+    assert size.sub("", capsys.readouterr().out) == size.sub("", printed)
