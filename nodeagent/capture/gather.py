@@ -91,6 +91,9 @@ class _Places:
     def links(self) -> dict[str, str]:
         return {path: text for path, text in self._targets.items() if text is not None}
 
+    def is_link(self, path: str) -> bool:
+        return self._targets.get(path) is not None
+
     def real(self, path: str, *, follow: bool = True) -> str:
         """Without links in it; `follow`: nor at its end."""
         folder, _, name = path.rstrip("/").rpartition("/")
@@ -151,8 +154,8 @@ class _Tree:
 
     def stand_in(self, path: str) -> None:
         """Something is there, and nobody looked what: an empty file for a device, or a folder."""
-        known = (self.files, self.folders, self._above, self.links, self._places.links)
-        if any(path in each for each in known):
+        known = (self.files, self.folders, self._above, self.links)
+        if self._places.is_link(path) or any(path in each for each in known):
             return
         if path.startswith("/dev/"):
             self.put(path, b"")

@@ -19,8 +19,9 @@ T = TypeVar("T")
 class LiveProbes:
     """What is no file, asked of the running kernel through the devices beneath `root`."""
 
-    def __init__(self, root: Root, psp: sev.Psp) -> None:
+    def __init__(self, root: Root, files: Files, psp: sev.Psp) -> None:
         self._root = root
+        self._files = files
         self._psp = psp
 
     def uname(self) -> Seen[Uname]:
@@ -28,16 +29,19 @@ class LiveProbes:
         return Uname(*(getattr(os.uname(), name) for name in ("release", "version", "machine")))
 
     def cpuid(self, leaf: int, subleaf: int = 0) -> Seen[CpuidRegs]:
-        return devices.cpuid(self._root, leaf, subleaf)
+        return self._or_unseen("/dev/cpu/0/cpuid", devices.cpuid(self._root, leaf, subleaf))
 
     def msrs(self, cpus: Sequence[int], indexes: Sequence[int]) -> Mapping[int, Seen[CpuValues]]:
-        return devices.msrs(self._root, cpus, indexes)
+        found = devices.msrs(self._root, cpus, indexes)
+        if any(found.values()):
+            return found
+        return {index: self._or_unseen("/dev/cpu/0/msr", seen) for index, seen in found.items()}
 
     def sev(self, command: int) -> Seen[bytes | PspFailure]:
-        return self._psp.ask(self._root, command)
+        return self._or_unseen(sev.DEVICE, self._psp.ask(self._root, command))
 
     def kvm(self) -> Seen[Kvm]:
-        return devices.kvm(self._root)
+        return self._or_unseen("/dev/kvm", devices.kvm(self._root))
 
     def log_lines(self) -> Seen[tuple[str, Iterator[str]]]:
         """The ring; where it is closed to us or has turned over, the journal or a file."""
@@ -50,13 +54,18 @@ class LiveProbes:
         kept = klog.journal(self._root)
         if not isinstance(kept, tuple):
             kept = klog.files(self._root, known(self.uname()))
-        return kept if isinstance(kept, tuple) else found
+        return kept if isinstance(kept, tuple) else self._or_unseen(klog.RING, found)
 
     def versions(self) -> Seen[Mapping[str, str]]:
         return None
 
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         return mmio.mapped(self._root, f"/sys/bus/pci/devices/{bdf}/resource0")
+
+    def _or_unseen(self, path: str, found: Seen[T]) -> Seen[T]:
+        """A device of a folder that is not mounted was not looked for: it is not absent."""
+        here = self._files.has(path) if found is None else True
+        return here if isinstance(here, Unreadable) else found
 
 
 class MountedFiles:
@@ -107,7 +116,7 @@ class LiveMachine:
     def __init__(self, folder: str = "/", psp: sev.Psp | None = None) -> None:
         self._root = Root(folder, parts=None if folder == "/" else mounts.parts(folder))
         self.files: Files = self._root if folder == "/" else MountedFiles(self._root)
-        self.probes = LiveProbes(self._root, psp or sev.Psp())
+        self.probes = LiveProbes(self._root, self.files, psp or sev.Psp())
         where = "this machine" if folder == "/" else f"the host at {folder}"
         self.source = Source(where=where, simulated=False, root=os.geteuid() == 0)
 

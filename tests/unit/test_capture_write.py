@@ -6,6 +6,7 @@ import resource
 import stat
 import tarfile
 import tempfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from nodeagent.capture.take import take
 from nodeagent.checks.judge import judge
 from nodeagent.errors import CaptureError, UsageError
 from nodeagent.facts.look import look
+from nodeagent.host.live import LiveMachine
 from nodeagent.model.facts import Facts
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import Profile, Verdict
@@ -302,3 +304,17 @@ def test_a_secret_that_a_read_cut_in_half_is_left_out(tmp_path: Path) -> None:
     found = captured_host(drafted(draft, tmp_path / "host"))
 
     assert found.entries["root/sys/module/kvm_amd/parameters/lbrv"] == b"x" * 240 + b" "
+
+
+def test_what_was_not_mounted_is_not_absent_in_the_capture(tmp_path: Path) -> None:
+    """Nor are devices: without /dev nobody looked for them."""
+    (tmp_path / "etc/modprobe.d").mkdir(parents=True)
+    with closing(LiveMachine(str(tmp_path))) as machine:
+        found = captured(machine)
+
+    assert found.facts.kernel.kvm == Unreadable("/dev/kvm", "/dev is not mounted here")
+    assert found.facts.psp.device == Unreadable("/dev/sev", "/dev is not mounted here")
+    assert found.facts.log == Unreadable("/dev/kmsg", "/dev is not mounted here")
+    assert _said(replayed(found), Profile.SNP_GPU) == _said(
+        found.facts._replace(source=found.facts.source._replace(simulated=True)), Profile.SNP_GPU
+    )
