@@ -16,7 +16,7 @@ from nodeagent.checks.silicon import identity, snp_enable
 from nodeagent.model.codes import Code
 from nodeagent.model.cpu import SevLeaf
 from nodeagent.model.facts import Facts
-from nodeagent.model.host import KVM_ENABLES_SNP, KernelLog
+from nodeagent.model.host import KVM_ENABLES_SNP, KernelLog, LogEvent
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
 
@@ -237,8 +237,21 @@ def _asid_log(facts: Facts) -> Answer:
     log = facts.log
     if not isinstance(log, KernelLog):
         return gap("kernel log", log)
-    unusable = [each for each in log.of("kvm_asids") if each.fields.get("state") == "unusable"]
-    return Hit(f"the kernel says: {shown(unusable[-1])}", log.origin) if unusable else Miss()
+    said = {each.fields["what"]: each for each in log.of("kvm_asids")}
+    snp, es = said.get("SNP"), said.get("ES")
+    if snp:
+        return _unusable(snp, log)
+    offered = facts.kernel.parameter("kvm_amd.sev_snp")
+    if es is None or offered in {"Y", "1"}:
+        # With ciphertext hiding SEV-ES may have no ASIDs left, and SNP all of them.
+        return Miss()
+    return Gap(offered) if isinstance(offered, Unreadable) else _unusable(es, log)
+
+
+def _unusable(event: LogEvent, log: KernelLog) -> Answer:
+    if event.fields["state"] != "unusable":
+        return Miss()
+    return Hit(f"the kernel says: {shown(event)}", log.origin)
 
 
 def _asid_leaf(facts: Facts) -> Answer:

@@ -201,11 +201,17 @@ def _capacities(text: str) -> Mapping[str, int]:
 
 
 def max_pfn(text: str) -> int:
-    """The first page frame above all memory: the largest start_pfn + spanned of a zone."""
-    highest, spanned = 0, 0
+    """The first page frame above all memory: the largest start_pfn + spanned of a zone.
+
+    Zone Device is memory on devices (DAX, peer-to-peer DMA), which the kernel's own max_pfn
+    leaves out (mm/memremap.c).
+    """
+    highest, spanned, on_device = 0, 0, False
     for line in text.split("\n"):
         words = line.split()
-        if len(words) != 2:
+        if words[:1] == ["Node"]:
+            on_device, spanned = words[-1] == "Device", 0
+        if len(words) != 2 or on_device:
             continue
         if words[0] == "spanned":
             spanned = number(words[1])

@@ -7,12 +7,15 @@ _LIMIT = 8 << 20
 
 
 def parts(folder: str) -> frozenset[str] | None:
-    """What of the host at `folder` may be believed, relative to it; None: the whole of it."""
+    """What of the host at `folder` may be believed, relative to it; None: the whole of it.
+
+    Empty, where the table of mounts cannot be read: nothing is believed then.
+    """
     try:
         with open(MOUNTINFO, "rb") as file:
             table = file.read(_LIMIT)
     except OSError:
-        return None
+        return frozenset()  # nothing can be told from what was not mounted
     return parts_of(os.path.realpath(folder), table.decode(errors="surrogateescape"))
 
 

@@ -122,6 +122,12 @@ def _no_es(draft: Draft) -> None:
     draft.leaf("0x8000001f", edx=1)
 
 
+def _es_unusable(draft: Draft) -> None:
+    draft.unsay("SEV-SNP enabled (ASIDs")
+    draft.swap("SEV-ES enabled", "kvm_amd: SEV-ES unusable (ASIDs 1 - 0)")
+    _kvm_says_no(draft)
+
+
 def _old_firmware(draft: Draft) -> None:
     """Wherever the API version shows: both status commands and both log lines."""
     for command in ("platform_status", "snp_platform_status"):
@@ -214,7 +220,11 @@ OTHER_WITNESS: Mapping[str, Mapping[str, Delta]] = {
         "mmio_caching": _switched_off("kvm.mmio_caching=0"),
         "npt as it runs": _runs_without_npt,
     },
-    "19": {"misc.capacity": lambda draft: draft.asids(sev=1006, es=None)},
+    "19": {
+        "misc.capacity": lambda draft: draft.asids(sev=1006, es=None),
+        "log": _says("kvm_amd: SEV-SNP unusable (ASIDs 1 - 0)"),
+        "log, before SNP has a line": _es_unusable,
+    },
     "20": {
         "old wording": _says(SNP_INIT_OLD.format(error="0x3")),
         "without EX": _says(f"ccp {base.PSP}: SEV-SNP: SNP_INIT failed rc -5, error 0x3"),

@@ -9,12 +9,12 @@ from nodeagent.checks import enabled, table
 from nodeagent.checks.answer import Hit
 from nodeagent.checks.table import ROWS, answers, first
 from nodeagent.model.facts import Facts
-from nodeagent.model.words import Verdict
+from nodeagent.model.words import Ready, Verdict
 from tests.hosts import base
 from tests.hosts.draft import Delta
 from tests.hosts.expected import TABLE
 from tests.hosts.fragments import CODES, FRAGMENTS, IMPOSSIBLE, OTHER_CODE, OTHER_WITNESS
-from tests.unit.looks import drafted, facts_of
+from tests.unit.looks import drafted, facts_of, judged
 
 NUMBERS = [number for number in FRAGMENTS if number != "27"]
 PAIRS = [pair for pair in combinations(NUMBERS, 2) if frozenset(pair) not in IMPOSSIBLE]
@@ -108,6 +108,13 @@ def _without(row: table.Row) -> tuple[table.Row, ...]:
 def _code(facts: Facts, rows: tuple[table.Row, ...]) -> str:
     decided = first(answers(facts, rows))
     return decided.code.value if decided else "none"
+
+
+def test_ciphertext_hiding_may_leave_sev_es_no_asids(tmp_path: Path) -> None:
+    draft = base.genoa_ready()
+    draft.swap("SEV-ES enabled", "kvm_amd: SEV-ES unusable (ASIDs 100 - 99)", level=6)
+
+    assert judged(drafted(draft, tmp_path / "host")).ready is Ready.YES
 
 
 def test_row_numbers_are_distinct_and_facets_exist() -> None:

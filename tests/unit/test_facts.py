@@ -32,6 +32,13 @@ def test_the_highest_zone_decides_whatever_their_order(order: tuple[int, ...]) -
     assert max_pfn("".join(ZONES[zone] for zone in order)) == 0x8080000
 
 
+def test_memory_on_devices_is_none_that_the_rmp_must_cover() -> None:
+    device = "Node 1, zone   Device\n  spanned 33554432\n  start_pfn: 1073741824\n"
+
+    assert max_pfn("".join(ZONES) + device) == 0x8080000
+    assert max_pfn(device + "".join(ZONES)) == 0x8080000
+
+
 def test_the_command_line_keeps_quoted_blanks() -> None:
     assert tokens('ro dyndbg="file a.c +p" iommu=pt') == ("ro", "dyndbg=file a.c +p", "iommu=pt")
 
