@@ -58,7 +58,7 @@ class Agent:
         [pid] = self.node.processes(self.pod())
         program = ["/opt/nodeagent/bin/nodeagent", "check", "--root", "/host", "-o", "json", *words]
         done = subprocess.run(
-            ["nsenter", f"--target={pid}", "--mount", *program],
+            ["nsenter", f"--target={pid}", "--mount", "--pid", *program],
             capture_output=True,
             text=True,
             check=False,
