@@ -10,6 +10,7 @@ from nodeagent.capture.record import Record
 from nodeagent.capture.shape import NOT_CAPTURED, encoded, errno_name
 from nodeagent.errors import CaptureError
 from nodeagent.host import klog
+from nodeagent.model import rancher
 from nodeagent.model.host import Uname
 from nodeagent.model.packages import STATUS, excerpt
 from nodeagent.model.seen import Unreadable
@@ -196,12 +197,7 @@ def _contents(record: Record, files: Files) -> Iterator[tuple[str, bytes]]:
     for path, seen in record.contents.items():
         if not isinstance(seen, bytes):
             continue
-        if path == STATUS:  # what else is installed on a host is nobody's business
-            yield path, excerpt(seen)
-        elif len(seen) < record.limits[path] or path.endswith("/config"):
-            yield path, seen
-        else:
-            yield path, _without_half_a_word(seen)
+        yield path, _kept(record, path, seen)
     for path, pieces in record.pieces.items():
         # The look had it open and read some words; what lies between must not read as zeros.
         whole = files.read_bytes(path, _WHOLE_CONFIG)
@@ -212,6 +208,30 @@ def _contents(record: Record, files: Files) -> Iterator[tuple[str, bytes]]:
             if offset <= len(content):
                 content[offset : offset + len(piece)] = piece
         yield path, bytes(content)
+
+
+def _kept(record: Record, path: str, seen: bytes) -> bytes:
+    """What of a file is anybody else's business."""
+    part = rancher.excerpt(path, seen)
+    if part is not None:  # beside it stands the cluster's token
+        return part
+    if path == STATUS:
+        return excerpt(seen)
+    if path.endswith("/cmdline") and _is_rancher(record, path):
+        return b"".join(word + b"\0" for word in _given(seen))
+    if len(seen) < record.limits[path] or path.endswith("/config"):
+        return seen
+    return _without_half_a_word(seen)
+
+
+def _is_rancher(record: Record, cmdline: str) -> bool:
+    name = record.contents.get(f"{cmdline.removesuffix('/cmdline')}/comm")
+    return isinstance(name, bytes) and name.decode(errors="replace").strip() in rancher.PROCESSES
+
+
+def _given(cmdline: bytes) -> list[bytes]:
+    words = cmdline.rstrip(b"\0").decode(errors="surrogateescape").split("\0")
+    return [word.encode(errors="surrogateescape") for word in rancher.given(words)]
 
 
 def _without_half_a_word(raw: bytes) -> bytes:

@@ -57,7 +57,7 @@ def settings(facts: Facts) -> tuple[Outcome, ...]:
     gap = next((each for each in answers if isinstance(each, Unreadable)), None)
     if gap:
         return (unread(gap),)
-    # Flags of a kubelet within another program could still say otherwise.
+    # Flags that are not seen could still say otherwise.
     sure = Confidence.MEDIUM if found.unseen else Confidence.HIGH
     return (ok("; ".join(each for each in answers if isinstance(each, str)), confidence=sure),)
 
@@ -87,7 +87,7 @@ def _gate(found: Kubelet, name: str, default: bool | None) -> _Answer:
         return None
     if said.value if said else default:
         return f"{name} is on"
-    if said is None and found.unseen:
+    if found.unseen:
         return found.unseen
     return Wrong(f"feature gate {name} is off{_by(said)}", said.where if said else "")
 
@@ -101,7 +101,7 @@ def _timeout(found: Kubelet) -> _Answer:
     seen = f"runtimeRequestTimeout is {_clock(value)}"
     if value >= floor:
         return seen
-    if said is None and found.unseen:
+    if found.unseen:
         return found.unseen
     return Wrong(f"{seen}{_by(said)}, {_clock(floor)} is wanted", said.where if said else "")
 

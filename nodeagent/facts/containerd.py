@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 from nodeagent.facts import documents
 from nodeagent.facts.processes import Process
+from nodeagent.model import rancher
 from nodeagent.model.runtime import Containerd, Handler
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import Files
 
 NAME = "containerd"
 _DEFAULT = "/etc/containerd/config.toml"
-_RANCHER = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml"
 _OWN_IMPORT = "/etc/containerd/conf.d/*.toml"
 _MAX_FILES = 64
 # Configuration versions 3, 2 and 1.
@@ -38,7 +38,8 @@ def read(files: Files, process: Process | Unreadable | None, *, within: str) -> 
     handlers: dict[str, dict[str, str]] = {}
     proxies: set[str] = set()
     closed = process if isinstance(process, Unreadable) else None
-    path = _RANCHER if within == "k3s" else _DEFAULT
+    own = within in rancher.PRODUCTS
+    path = f"{rancher.agent(within)}/containerd/config.toml" if own else _DEFAULT
     if isinstance(process, Process):
         closed = process.words if isinstance(process.words, Unreadable) else None
         path = _given(process) or path

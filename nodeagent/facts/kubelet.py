@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from nodeagent.facts import documents
 from nodeagent.facts.processes import Process
+from nodeagent.model import rancher
 from nodeagent.model.runtime import DEFAULT_TIMEOUT_S, Kubelet, Layer
 from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Files
 
 NAMES = ("kubelet", "k3s-server", "k3s-agent", "k3s", "kubelite")
-_RANCHER = "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d"
 _MAX_DROP_INS = 64
 _MAX_DEPTH = 4
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -36,25 +36,40 @@ def read(files: Files, process: Process | Unreadable | None, version: str | None
         return Kubelet("kubelet", False, version, (process,))
     if process and process.name != "kubelet":
         kind = "microk8s" if process.name == "kubelite" else "k3s"
-        return _embedded(files, kind, running=True, version=version)
+        return _embedded(files, kind, process, version=version)
     flags = _flags(files, process)
-    if flags is None and files.has(_RANCHER) is True:
-        return _embedded(files, "k3s", running=False, version=version)
     if flags is None:
+        for product, there in zip(rancher.PRODUCTS, traces(files), strict=True):
+            if there is True:
+                return _embedded(files, product, None, version=version)
         flags = Unreadable("kubelet", "does not run, and no unit file says how it would")
     layers = (flags,) if isinstance(flags, Unreadable) else tuple(_layers(files, flags))
     return Kubelet("kubelet", process is not None, version, layers)
 
 
-def _embedded(files: Files, name: str, *, running: bool, version: str | None) -> Kubelet:
+def traces(files: Files) -> list[bool | Unreadable]:
+    """What has a kubelet within and ran here once: its folder of drop-ins tells."""
+    return [files.has(_folder(each)) for each in rancher.PRODUCTS]
+
+
+def _folder(product: str) -> str:
+    return f"{rancher.agent(product)}/kubelet.conf.d"
+
+
+def _embedded(files: Files, name: str, process: Process | None, *, version: str | None) -> Kubelet:
     """k3s and microk8s run the kubelet within themselves, without a command line of its own.
 
-    k3s puts a configuration that it was given into its own drop-in folder. What its
-    `kubelet-arg` sets beside that is in files that also hold the cluster's token.
+    k3s and RKE2 put a configuration that they were given into their own drop-in folder; what
+    their `kubelet-arg` sets beside that becomes flags. RKE2 runs a kubelet with a command line.
     """
-    unseen = Unreadable(name, "the flags of the kubelet within it are not looked at")
-    layers = tuple(_drop_ins(files, _RANCHER)) if name == "k3s" else ()
-    return Kubelet(name, running, version, layers, unseen)
+    if name not in rancher.PRODUCTS:
+        unseen = Unreadable(name, "the flags of the kubelet within it are not looked at")
+        return Kubelet(name, process is not None, version, (), unseen)
+    from nodeagent.facts import k3s  # noqa: PLC0415 - only where it is
+
+    given = k3s.read(files, name, process)
+    layers = (*_drop_ins(files, _folder(name)), *given.layers)
+    return Kubelet(name, process is not None, version, layers, given.unseen)
 
 
 def _flags(files: Files, process: Process | None) -> Flags | Unreadable | None:
@@ -93,7 +108,7 @@ def _layers(files: Files, given: Flags) -> Iterator[Layer | Unreadable]:
     if folder:
         yield from _drop_ins(files, folder.rstrip("/"))
     try:
-        yield _flag_layer(given)
+        yield flag_layer(given)
     except ValueError as error:
         yield Unreadable(given.where, str(error))
 
@@ -154,7 +169,7 @@ def _timeout(value: object) -> float:
     return (duration(str(value)) if value is not None else 0) or DEFAULT_TIMEOUT_S
 
 
-def _flag_layer(given: Flags) -> Layer:
+def flag_layer(given: Flags) -> Layer:
     """Gates of several flags add up; of any other flag the last one counts."""
     gates: dict[str, bool | None] = {}
     for text in given.values.get("feature-gates", ()):

@@ -42,6 +42,8 @@ def _read(machine: Machine, node: NodeSays | None, there: list[bool | Unreadable
     found = find(files, kubelet.NAMES, (containerd.NAME,))
     running = found.of(kubelet.NAMES)
     if running is None and True not in there:
+        there += kubelet.traces(files)
+    if running is None and True not in there:
         gap = next((each for each in there if isinstance(each, Unreadable)), found.closed)
         return Runtime(kubelet=gap)
     packages = Packages(files)

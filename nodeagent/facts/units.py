@@ -1,7 +1,7 @@
 """How systemd would start a service: ExecStart with its environment, drop-ins applied."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from nodeagent.model.seen import Unreadable
@@ -26,6 +26,14 @@ class Command(NamedTuple):
     where: str
 
 
+class Start(NamedTuple):
+    """A unit's command line as it stands, and the variables that the unit itself sets."""
+
+    words: tuple[str, ...]
+    where: str
+    variables: dict[str, str]
+
+
 class _Service(NamedTuple):
     """The [Service] settings that count here, with a list's reset applied."""
 
@@ -48,6 +56,22 @@ def command(files: Files, unit: str) -> Command | Unreadable | None:
     where = next(iter(texts))
     try:
         return Command(tuple(_words(service.start[-1], variables)), where)
+    except ValueError as error:
+        return Unreadable(where, f"has an ExecStart that cannot be split: {error}")
+
+
+def start(files: Files, unit: str, cut: Callable[[str], str]) -> Start | Unreadable | None:
+    """How a unit starts its service, of what `cut` leaves of each file. No other file is read."""
+    texts = _texts(files, unit)
+    if isinstance(texts, Unreadable):
+        return texts
+    service = _service(_settings({path: cut(text) for path, text in texts.items()}))
+    if not service.start:
+        return None
+    where = next(iter(texts))
+    try:
+        variables = dict(_pairs(shlex.split(" ".join(service.environment))))
+        return Start(tuple(shlex.split(service.start[-1])), where, variables)
     except ValueError as error:
         return Unreadable(where, f"has an ExecStart that cannot be split: {error}")
 
@@ -79,7 +103,8 @@ def _texts(files: Files, unit: str) -> dict[str, str] | Unreadable:
 def _settings(texts: dict[str, str]) -> Iterator[tuple[str, str]]:
     for text in texts.values():
         section = ""
-        for line in text.replace("\\\n", " ").split("\n"):
+        # k3s' installer ends its unit with a backslash: the line after it is empty.
+        for line in f"{text}\n".replace("\\\n", " ").split("\n"):
             words = line.strip()
             if words.startswith("["):
                 section = words

@@ -131,8 +131,15 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-cdi-group", 0, None, RUNS),
     Expect("genoa-inotify-low", 0, None, RUNS, warns=("LIMITS_TOO_LOW",)),
     Expect("genoa-k3s", 0, None, RUNS),
-    # What k3s gives its kubelet as flags stands where nobody looks.
-    Expect("genoa-k3s-unprepared", 4, "NO_ACCESS", PODS_UNKNOWN),
+    Expect("genoa-k3s-unprepared", 1, "KUBELET_NOT_PREPARED", NO_PODS),
+    Expect("genoa-k3s-config", 0, None, RUNS),
+    Expect("genoa-k3s-replaced", 1, "KUBELET_NOT_PREPARED", NO_PODS),
+    Expect("genoa-k3s-unit", 0, None, RUNS),
+    Expect("genoa-k3s-flag-overrides", 1, "KUBELET_NOT_PREPARED", NO_PODS),
+    # Without a unit nobody can tell which flags it was started with.
+    Expect("genoa-k3s-no-unit", 4, "NO_ACCESS", PODS_UNKNOWN),
+    Expect("genoa-rke2", 0, None, RUNS),
+    Expect("genoa-rke2-stopped", 0, None, RUNS),
     # Not capable, so nothing else is blamed.
     Expect("dev-machine", 1, "RUNNING_IN_VM", INCAPABLE),
     Expect("genoa-in-vm", 1, "RUNNING_IN_VM", INCAPABLE),

@@ -291,33 +291,133 @@ spec_stale = name_nodes("/dev/vfio/devices/vfio3")
 spec_of_group = name_nodes("/dev/vfio/41")
 
 
+K3S_UNIT = "/etc/systemd/system/k3s.service"
+_K3S_FLAGS = "--write-kubeconfig-mode=644"
+RANCHER = "/etc/rancher/k3s/config.yaml"
+TOKEN = "K10planted::server:planted-token-of-the-cluster"  # noqa: S105 - to be looked for
+_K3S_CONFIG = f"""\
+token: {TOKEN}
+write-kubeconfig-mode: "0644"
+{{}}
+node-label:
+  - pool=gpu
+"""
+_KUBELET_ARGS = """\
+kubelet-arg:
+  - feature-gates=RuntimeClassInImageCriApi=true
+  - runtime-request-timeout=20m
+"""
+
+
 def k3s(draft: Draft) -> None:
     """k3s has kubelet and containerd within, and its own places for their settings."""
+    _rancher(draft, "k3s")
+    draft.put("/usr/local/bin/k3s", b"")
+    # It writes over its own arguments: one of them could be the token.
+    run(draft, KUBELET_PID, "k3s-server", "/usr/local/bin/k3s server")
+    start_k3s(_K3S_FLAGS)(draft)
+    draft.put(f"{_agent('k3s')}/kubelet.conf.d/50-nvidia.conf", PREPARED)
+    draft.versions = {"kubelet": "v1.35.2+k3s1", "containerd": "2.3.0-k3s1"}
+
+
+def _agent(product: str) -> str:
+    return f"/var/lib/rancher/{product}/agent/etc"
+
+
+def _rancher(draft: Draft, product: str) -> None:
     node(draft)
     for path in ("/usr/bin/kubelet", "/usr/lib/systemd", "/var/lib/kubelet/config.yaml"):
         draft.remove(path)
     draft.remove("/var/lib/kubelet/kubeadm-flags.env")
     end(draft, KUBELET_PID)
     end(draft, CONTAINERD_PID)
-    agent = "/var/lib/rancher/k3s/agent/etc"
-    draft.put("/usr/local/bin/k3s", b"")
-    run(draft, KUBELET_PID, "k3s-server", "/usr/local/bin/k3s server")
+    agent = _agent(product)
     toml = f"{agent}/containerd/config.toml"
     run(draft, CONTAINERD_PID, "containerd", "containerd", "-c", toml)
+    lock("unlimited")(draft)
     own = draft.files.pop("/etc/containerd/config.toml").decode()
     draft.put(toml, own.replace("/etc/containerd/conf.d", f"{agent}/containerd/config-v3.toml.d"))
     handlers = draft.files.pop(KATA_TOML)
     draft.put(f"{agent}/containerd/config-v3.toml.d/kata-deploy.toml", handlers)
-    draft.absent |= {"/etc/containerd", "/usr/bin/containerd-shim-kata-v2"}
-    draft.put(f"{agent}/kubelet.conf.d/00-k3s-defaults.conf", "clusterDomain: cluster.local")
-    draft.put(f"{agent}/kubelet.conf.d/50-nvidia.conf", PREPARED)
-    draft.versions = {"kubelet": "v1.35.2+k3s1", "containerd": "2.3.0-k3s1"}
+    draft.absent |= {"/etc/containerd", "/usr/bin/containerd-shim-kata-v2", "/etc/rancher"}
+    draft.put(f"{agent}/kubelet.conf.d/00-{product}-defaults.conf", "clusterDomain: cluster.local")
+
+
+def start_k3s(*flags: str, unit: str = K3S_UNIT) -> Delta:
+    """As the installer writes the unit."""
+    quoted = "".join(f"\t'{flag}' \\\n" for flag in flags)
+    text = (
+        "[Unit]\nDescription=Lightweight Kubernetes\n[Service]\nType=notify\n"
+        f"EnvironmentFile=-{unit}.env\nExecStart=/usr/local/bin/k3s \\\n    server \\\n{quoted}\n"
+    )
+
+    def delta(draft: Draft) -> None:
+        draft.put(unit, text)
+        draft.put(f"{unit}.env", f"K3S_TOKEN={TOKEN}")
+
+    return delta
 
 
 def k3s_unprepared(draft: Draft) -> None:
-    """What its kubelet-arg sets is not looked at."""
+    """As its installer leaves it."""
     k3s(draft)
-    draft.remove("/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/50-nvidia.conf")
+    draft.remove(f"{_agent('k3s')}/kubelet.conf.d/50-nvidia.conf")
+
+
+def k3s_configured(draft: Draft) -> None:
+    """By kubelet-arg in its own file, and more of it in a drop-in."""
+    k3s_unprepared(draft)
+    draft.put(RANCHER, _K3S_CONFIG.format("kubelet-arg: [runtime-request-timeout=20m]\n"))
+    more = "kubelet-arg+:\n- feature-gates=RuntimeClassInImageCriApi=true\n"
+    draft.put(f"{RANCHER}.d/50-nvidia.yaml", more)
+
+
+def k3s_replaced(draft: Draft) -> None:
+    """A later drop-in without a plus takes all back."""
+    k3s_configured(draft)
+    draft.put(f"{RANCHER}.d/60-site.yaml", "kubelet-arg: max-pods=200\n")
+
+
+def k3s_by_unit(draft: Draft) -> None:
+    """By flags of the unit."""
+    k3s_unprepared(draft)
+    gate = "--kubelet-arg=feature-gates=RuntimeClassInImageCriApi=true"
+    start_k3s(f"--token={TOKEN}", gate, "--kubelet-arg=runtime-request-timeout=20m")(draft)
+
+
+def k3s_flag_overrides(draft: Draft) -> None:
+    """The drop-in of the kubelet is right, and a flag takes it back."""
+    k3s(draft)
+    draft.put(RANCHER, _K3S_CONFIG.format("kubelet-arg:\n- runtime-request-timeout=4m"))
+
+
+def k3s_without_unit(draft: Draft) -> None:
+    """Started in another way: nobody can tell with which flags."""
+    k3s_unprepared(draft)
+    draft.remove("/etc/systemd")
+
+
+def rke2(draft: Draft) -> None:
+    """RKE2 starts a kubelet with a command line of its own."""
+    _rancher(draft, "rke2")
+    folder = f"{_agent('rke2')}/kubelet.conf.d"
+    gate = "--feature-gates=RuntimeClassInImageCriApi=true"
+    words = (f"--config-dir={folder}", gate, "--runtime-request-timeout=20m")
+    run(draft, KUBELET_PID, "kubelet", "kubelet", *words)
+    draft.put("/var/lib/kubelet/cpu_manager_state", '{"policyName":"none"}')
+    draft.absent.add("/var/lib/rancher/k3s")
+    draft.versions = {"kubelet": "v1.35.2+rke2r1", "containerd": "2.3.0-k3s1"}
+
+
+def rke2_stopped(draft: Draft) -> None:
+    """Its own file says what it will give the kubelet."""
+    rke2(draft)
+    end(draft, KUBELET_PID)
+    end(draft, CONTAINERD_PID)
+    path = "/etc/rancher/rke2/config.yaml"
+    draft.put(path, _K3S_CONFIG.format(_KUBELET_ARGS))
+    unit = "[Service]\nExecStart=/usr/local/bin/rke2 agent\n"
+    draft.put("/usr/local/lib/systemd/system/rke2-agent.service", unit)
 
 
 _HGX = (cpus.genoa_dual, sockets.two(tib=2), hgx.baseboard(hgx.H100, nvswitches=4))
@@ -370,4 +470,11 @@ NODES: dict[str, tuple[str, tuple[Delta, ...]]] = {
     "genoa-inotify-low": ("the kernel's default of inotify", (node, few_instances)),
     "genoa-k3s": ("k3s, prepared by a drop-in", (k3s,)),
     "genoa-k3s-unprepared": ("k3s as it comes", (k3s_unprepared,)),
+    "genoa-k3s-config": ("k3s, prepared by its own files", (k3s_configured,)),
+    "genoa-k3s-replaced": ("k3s, whose last file takes it back", (k3s_replaced,)),
+    "genoa-k3s-unit": ("k3s, prepared by flags of its unit", (k3s_by_unit,)),
+    "genoa-k3s-flag-overrides": ("k3s, whose file overrides", (k3s_flag_overrides,)),
+    "genoa-k3s-no-unit": ("k3s, started in another way", (k3s_without_unit,)),
+    "genoa-rke2": ("RKE2, prepared by kubelet-arg", (rke2,)),
+    "genoa-rke2-stopped": ("RKE2, prepared, not running", (rke2_stopped,)),
 }
