@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from nodeagent.checks.answer import Gap
 from nodeagent.checks.check import Ask, Check, plain
-from nodeagent.checks.firmware import sev_version
+from nodeagent.checks.firmware import MIN_API, sev_version
 from nodeagent.checks.psp_errors import failure
 from nodeagent.checks.silicon import difference, identity
 from nodeagent.model import versions
@@ -37,6 +37,28 @@ _DMI = "/sys/class/dmi/id"
 _WAITS = "waits for tcb.reported"
 _LOW = "low"
 _MAX_NAMED = 3
+
+
+# Whether there is anything to go by.
+
+
+def known(facts: Facts, ask: Ask) -> tuple[Outcome, ...]:
+    """A part that no floor is about is not shown to be good: a site may say that it is enough."""
+    cpu = identity(facts)
+    if isinstance(cpu, Gap):
+        return (unknown(Code.NO_ACCESS, str(cpu.gap), where=cpu.gap.where),)
+    if not ask.policy.floors:
+        return (skip("this site has no floors"),)
+    floors = [each for each in ask.policy.floors if _fits(each, cpu) and _says_more(each)]
+    if not floors:
+        part = f"{cpu.generation}, model {cpu.model:#x} stepping {cpu.stepping}"
+        return (unknown(Code.NO_FLOOR_KNOWN, f"no floor is about this CPU: {part}", where="CPUID"),)
+    return (ok(f"{len(floors)} floors are about this CPU"),)
+
+
+def _says_more(floor: Floor) -> bool:
+    """What SNP cannot do without is judged before, and says nothing of what was mended since."""
+    return floor.what != SEV or floor.minimum > (*MIN_API, 0)
 
 
 # The TCB.
@@ -73,7 +95,7 @@ def _no_status(status: Seen[PspFailure | NotAsked]) -> Outcome:
     match status:
         case Unreadable() as gap:
             return unknown(Code.NO_ACCESS, str(gap), where=gap.where)
-        case NotAsked(why):
+        case NotAsked(why=why):
             return unknown(Code.TCB_NOT_KNOWN, f"the PSP is not asked: {why}", where=_PSP)
         case PspFailure() as answer:
             return unknown(Code.TCB_NOT_KNOWN, f"the PSP answers {failure(answer)}", where=_PSP)
@@ -335,6 +357,7 @@ def _shown(floor: Floor) -> str:
 
 _C = Level.COMPLIANT
 CHECKS: tuple[Check, ...] = (
+    Check("floors.known", _C, "floors about this CPU", known),
     Check("tcb.reported", _C, "guests report the TCB that runs", plain(reported)),
     Check("tcb.alias", _C, "memory checked for aliases", alias_check),
     Check("tcb.snp", _C, "SNP firmware at its floors", tcb_snp),

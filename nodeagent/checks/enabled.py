@@ -8,11 +8,11 @@ from nodeagent.checks.answer import (
     shown,
 )
 from nodeagent.checks.psp_errors import failure
-from nodeagent.checks.table import FACETS, Answered, first
+from nodeagent.checks.table import FACETS, Answered, Facet, first
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
-from nodeagent.model.findings import Outcome, bad, ok, unknown, warn
-from nodeagent.model.host import KVM_ASKS_PSP, KernelLog, PspFailure, SnpStatus
+from nodeagent.model.findings import Outcome, bad, ok, skip, unknown, warn
+from nodeagent.model.host import KernelLog, PspFailure
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
 from nodeagent.model.words import Confidence, Level
@@ -37,7 +37,7 @@ def judge(facts: Facts, answered: tuple[Answered, ...]) -> Outcome:
 
 def _evidence(facts: Facts) -> Outcome:
     """`Y` alone is known to lie before 6.16 (snp-host.md §3.3): it takes a second witness."""
-    if isinstance(facts.psp.snp, SnpStatus) and facts.psp.snp.running:
+    if firmware.snp_running(facts):
         return ok("PSP state INIT, RMP initialised", where="/dev/sev")
     if isinstance(facts.psp.snp, PspFailure):
         # A PSP that was asked and failed outweighs what log and KVM said earlier.
@@ -46,8 +46,7 @@ def _evidence(facts: Facts) -> Outcome:
         )
     if isinstance(facts.log, KernelLog) and facts.log.first("snp_api"):
         return ok("kvm_amd offers SEV-SNP, and the log has its API line", where=facts.log.origin)
-    recent = (facts.kernel.version or (0, 0)) >= KVM_ASKS_PSP
-    if recent and kernel.snp_flag(facts) and kernel.es_capacity(facts):
+    if kernel.offers_for_certain(facts) and kernel.snp_flag(facts) and kernel.es_capacity(facts):
         seen = "kvm_amd offers SEV-SNP, the kernel shows the flag, and there are ASIDs"
         return ok(seen, where=_PARAMETER, confidence=Confidence.MEDIUM)
     seen = "kvm_amd has sev_snp=Y, and nothing that can be read from here confirms it"
@@ -64,25 +63,32 @@ def _off(facts: Facts, value: str) -> Outcome:
     return bad(code, seen, where=_PARAMETER)
 
 
-def facets(answered: tuple[Answered, ...], level: Level) -> dict[str, Outcome]:
+def facets(facts: Facts, answered: tuple[Answered, ...], level: Level) -> dict[str, Outcome]:
     """Each facet of the level: its first row that matches, else what kept it from telling."""
     return {
-        name: _facet([each for each in answered if each.row.facet == name])
+        name: _facet(facts, facet, [each for each in answered if each.row.facet == name])
         for name, facet in FACETS.items()
         if facet.level is level
     }
 
 
-def _facet(rows: list[Answered]) -> Outcome:
+def _facet(facts: Facts, facet: Facet, rows: list[Answered]) -> Outcome:
     for each in rows:
         if isinstance(each.answer, Hit):
             answer = each.answer
             return bad(each.code, answer.seen, where=answer.where, cause=answer.cause)
+        if each.overruled:
+            refuted = each.overruled
+            return warn(each.code, f"{refuted.seen}; SNP runs all the same", where=refuted.where)
     gaps = [each.answer for each in rows if isinstance(each.answer, Gap)]
     if gaps:
         return unknown(Code.NO_ACCESS, printable(str(gaps[0].gap)), where=gaps[0].gap.where)
-    seen = [each.answer.seen for each in rows if isinstance(each.answer, Miss)]
-    return ok("; ".join(text for text in seen if text) or "no sign of trouble")
+    told = "; ".join(
+        each.answer.seen for each in rows if isinstance(each.answer, Miss) and each.answer.seen
+    )
+    if facet.holds and not facet.holds(facts):
+        return skip(told or "waits for what comes before it")
+    return ok(told or "no sign of trouble")
 
 
 def log_trouble(facts: Facts) -> Outcome | None:

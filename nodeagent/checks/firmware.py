@@ -87,6 +87,22 @@ def api_too_old(facts: Facts) -> Answer:
     return Miss(f"SEV firmware API {shown_api}")
 
 
+def snp_running(facts: Facts) -> bool:
+    """The PSP itself says so: no other witness is as good."""
+    return isinstance(facts.psp.snp, SnpStatus) and facts.psp.snp.running
+
+
+def unheard(facts: Facts) -> Unreadable | None:
+    """What kept the PSP's word on SNP from being had, where something did."""
+    match facts.psp.snp:
+        case Unreadable() as gap:
+            return gap
+        case NotAsked(why=why, blind=True):
+            return Unreadable("/dev/sev", f"not asked: {why}")
+        case _:
+            return None
+
+
 def state_lost(facts: Facts) -> Answer:
     """Row 26. KVM offers SNP, the PSP says it is not initialised."""
     offered = facts.kernel.parameter("kvm_amd.sev_snp")
@@ -101,7 +117,7 @@ def state_lost(facts: Facts) -> Answer:
             rmp = "initialised" if status.rmp_initialised else "not initialised"
             seen = f"KVM offers SNP, but the PSP is in state {status.state} and the RMP {rmp}"
             return Hit(seen, "/dev/sev")
-        case NotAsked(why):
+        case NotAsked(why=why):
             return Gap(Unreadable("/dev/sev", f"not asked: {why}"))
         case PspFailure() as failure if _says_not_initialised(failure):
             return Hit(f"the PSP answers {told(failure)}: SNP is not initialised", "/dev/sev")

@@ -102,7 +102,7 @@ def judge(
 def _findings(facts: Facts, answered: tuple[Answered, ...], ask: Ask) -> tuple[Finding, ...]:
     capable = [
         _finding(facts, name, FACETS[name].level, FACETS[name].wants, outcome)
-        for name, outcome in enabled.facets(answered, Level.CAPABLE).items()
+        for name, outcome in enabled.facets(facts, answered, Level.CAPABLE).items()
     ]
     blocked = next((each for each in capable if each.verdict is Verdict.FAIL), None)
     if blocked and Level.CAPABLE in ask.profile.required:
@@ -142,7 +142,7 @@ def _enabled(
     found = [_beside(facts, "snp.enabled", enabled.judge(facts, below))]
     found += [
         _finding(facts, name, Level.ENABLED, FACETS[name].wants, outcome)
-        for name, outcome in enabled.facets(below, Level.ENABLED).items()
+        for name, outcome in enabled.facets(facts, below, Level.ENABLED).items()
     ]
     trouble = enabled.log_trouble(facts)
     if trouble:

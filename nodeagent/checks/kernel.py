@@ -16,7 +16,7 @@ from nodeagent.checks.silicon import identity, snp_enable
 from nodeagent.model.codes import Code
 from nodeagent.model.cpu import SevLeaf
 from nodeagent.model.facts import Facts
-from nodeagent.model.host import KVM_ENABLES_SNP, KernelLog, LogEvent
+from nodeagent.model.host import KVM_ASKS_PSP, KVM_ENABLES_SNP, KernelLog, LogEvent, SnpStatus
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.text import printable
 
@@ -39,6 +39,22 @@ _NEEDED_BY_SEV = ("kvm_amd.npt", "kvm_amd.lbrv", "kvm.mmio_caching")
 
 def snp_offered(facts: Facts) -> bool:
     return facts.kernel.parameter(_SNP) in _ON
+
+
+def offers_for_certain(facts: Facts) -> bool:
+    """KVM's `Y` where it is proof by itself (snp-host.md §3.3)."""
+    return snp_offered(facts) and (facts.kernel.version or (0, 0)) >= KVM_ASKS_PSP
+
+
+def came_to_iommu(facts: Facts) -> bool:
+    """Whether the kernel ever asked the IOMMU about SNP: without the RMP it does not."""
+    return snp_offered(facts) or snp_enable(facts) is True or bool(snp_flag(facts))
+
+
+def enabled_snp(facts: Facts) -> bool:
+    """Seen in the register, or where that is closed, in what only works with it."""
+    on = snp_enable(facts)
+    return snp_offered(facts) if isinstance(on, Gap) else on
 
 
 def passthrough_word(facts: Facts) -> str | None:
@@ -292,7 +308,7 @@ def snp_not_enabled(facts: Facts) -> Answer:
     """
     on = snp_enable(facts)
     if isinstance(on, Gap):
-        return Miss() if snp_offered(facts) else on
+        return Miss("KVM runs SNP, which needs it") if _runs_snp(facts) else on
     if on:
         return Miss("SYSCFG[24] is 1 on every CPU")
     version = facts.kernel.version
@@ -304,6 +320,15 @@ def snp_not_enabled(facts: Facts) -> Answer:
     without, cause = unbuilt(facts, "CONFIG_AMD_IOMMU", "CONFIG_KVM_AMD_SEV")
     seen = f"SYSCFG[24] is 0, the kernel has not enabled SNP{without}"
     return Hit(seen, "MSR 0xc0010010", cause)
+
+
+def _runs_snp(facts: Facts) -> bool:
+    """KVM offers SNP, and that is more than its own word."""
+    if not snp_offered(facts):
+        return False
+    said = isinstance(facts.log, KernelLog) and bool(facts.log.first("snp_api"))
+    running = isinstance(facts.psp.snp, SnpStatus) and facts.psp.snp.running
+    return said or running or offers_for_certain(facts)
 
 
 def disabled_after_init(facts: Facts) -> Answer:

@@ -338,6 +338,12 @@ REMEDIES: Mapping[Code, Remedy] = {
         Who.HOST,
         "get SNP to run, and let the kernel log be read: only then is asking the PSP safe",
     ),
+    Code.NO_FLOOR_KNOWN: Remedy(
+        Who.HOST,
+        "put this part's floors, as AMD publishes them, into a file, and set floors: in the "
+        "configuration",
+        note="A site that demands nothing of firmware writes `floors: []`.",
+    ),
     Code.SEV_FW_BELOW_FLOOR: Remedy(
         Who.FIRMWARE,
         "update the BIOS, or install a newer SEV firmware file in /lib/firmware/amd",

@@ -11,6 +11,7 @@ from nodeagent.checks import firmware, inits, kernel, rmp, silicon
 from nodeagent.checks.answer import Answer, Gap, Hit, Miss
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
+from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import Level
 
 
@@ -24,11 +25,15 @@ class Row(NamedTuple):
 
 
 class Facet(NamedTuple):
-    """A part of a level that a person can look at by itself."""
+    """A part of a level that a person can look at by itself.
+
+    `holds` where no matching row is no proof yet: the kernel may never have come so far.
+    """
 
     level: Level
     wants: str
     is_kernel: bool = False
+    holds: Callable[[Facts], bool] | None = None
 
 
 FACETS: Mapping[str, Facet] = {
@@ -40,15 +45,23 @@ FACETS: Mapping[str, Facet] = {
     "snp.visible": Facet(Level.ENABLED, "CPUID 0x8000001f EAX[4] = 1"),
     "snp.rmp.reserved": Facet(Level.ENABLED, "memory reserved for the RMP, and sane"),
     "snp.rmp.coverage": Facet(Level.ENABLED, "an RMP that covers all memory"),
-    "snp.iommu": Facet(Level.ENABLED, "an IOMMU that translates and supports SNP"),
-    "snp.kvm": Facet(Level.ENABLED, "kvm_amd.sev_snp = Y", is_kernel=True),
+    "snp.iommu": Facet(
+        Level.ENABLED, "an IOMMU that translates and supports SNP", holds=kernel.came_to_iommu
+    ),
+    "snp.kvm": Facet(
+        Level.ENABLED, "kvm_amd.sev_snp = Y", is_kernel=True, holds=kernel.snp_offered
+    ),
     "kvm.device": Facet(Level.ENABLED, "/dev/kvm"),
     "snp.asids": Facet(Level.ENABLED, "ASIDs for SEV-ES and SNP guests"),
     "snp.psp": Facet(Level.ENABLED, "a PSP that answers"),
     "snp.init": Facet(Level.ENABLED, "no failed INIT in this boot's log"),
     "snp.api": Facet(Level.ENABLED, "SEV firmware API 1.51 or newer"),
-    "snp.kernel": Facet(Level.ENABLED, "SYSCFG[24] = 1 on every CPU", is_kernel=True),
-    "snp.state": Facet(Level.ENABLED, "PSP state INIT, RMP initialised"),
+    "snp.kernel": Facet(
+        Level.ENABLED, "SYSCFG[24] = 1 on every CPU", is_kernel=True, holds=kernel.enabled_snp
+    ),
+    "snp.state": Facet(
+        Level.ENABLED, "PSP state INIT, RMP initialised", holds=firmware.snp_running
+    ),
 }
 
 ROWS: tuple[Row, ...] = (
@@ -86,23 +99,26 @@ ROWS: tuple[Row, ...] = (
 )
 
 BEFORE_KERNEL = frozenset({"4", "5", "6", "7", "8", "9", "10", "11", "12", "13"})
+INFERRED = frozenset({"7", "8", "9", "10", "19"})
+"""What the registers should mean for SNP. Whoever started SNP has tried it."""
 
 
 class Answered(NamedTuple):
-    """A row with its answer."""
+    """A row with its answer. `overruled`: what it saw, though SNP runs all the same."""
 
     row: Row
     answer: Answer
+    overruled: Hit | None = None
 
     @property
     def code(self) -> Code:
-        hit = self.answer
+        hit = self.overruled or self.answer
         return hit.code if isinstance(hit, Hit) and hit.code else self.row.code
 
 
 def answers(facts: Facts, rows: tuple[Row, ...] = ROWS) -> tuple[Answered, ...]:
     """Every row's own answer, in order. Row 24 presumes that rows 4–13 are clean."""
-    answered = tuple(Answered(row, row.test(facts)) for row in rows)
+    answered = tuple(_weighed(facts, Answered(row, row.test(facts))) for row in rows)
     unclear = next(
         (
             each.answer
@@ -121,6 +137,24 @@ def answers(facts: Facts, rows: tuple[Row, ...] = ROWS) -> tuple[Answered, ...]:
         else each
         for each in answered
     )
+
+
+def _weighed(facts: Facts, each: Answered) -> Answered:
+    """An inferred row against who must know better: KVM that offers SNP, and the PSP behind it.
+
+    A departure from the bare order of snp-host.md §2.3. Where the PSP cannot be heard, KVM's
+    `Y` is enough once KVM asks the PSP itself; before that it may lie, and nobody can tell.
+    """
+    if each.row.number not in INFERRED or not isinstance(each.answer, Hit):
+        return each
+    offered, silent = facts.kernel.parameter("kvm_amd.sev_snp"), firmware.unheard(facts)
+    if isinstance(offered, Unreadable):
+        return Answered(each.row, Gap(offered))
+    if not kernel.snp_offered(facts):
+        return each
+    if firmware.snp_running(facts) or (silent and kernel.offers_for_certain(facts)):
+        return Answered(each.row, Miss(), overruled=each.answer)
+    return Answered(each.row, Gap(silent)) if silent else each
 
 
 def first(answered: tuple[Answered, ...]) -> Answered | None:

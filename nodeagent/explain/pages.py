@@ -94,8 +94,6 @@ def _page(topic: str, lines: list[_Line]) -> Page:
         else:
             parts[label] = tuple(_items(rest.strip(), block[1:]))
     lacking = sorted(_NEEDED[kind] - set(parts))
-    if kind is Kind.CHECK and not {"Fail", "Warn"} & set(parts):
-        lacking.append("Fail or Warn")
     if kind is not Kind.CHECK and not text:
         lacking.append("a paragraph that says what it means")
     if lacking:

@@ -42,12 +42,12 @@ def safe_to_ask(kernel: Kernel, log: Seen[KernelLog]) -> NotAsked | None:
     if kernel.parameter("kvm_amd.sev_snp") not in {"Y", "1"}:
         return NotAsked("kvm_amd does not offer SEV-SNP")
     if not isinstance(log, KernelLog):
-        return NotAsked("the kernel log cannot be read")
+        return NotAsked("the kernel log cannot be read", blind=True)
     failed = log.since_init("snp_init_failed", "sev_init_failed", "cpus_offline")
     if failed or log.of("psp_dead", "psp_dead_answer"):
         return NotAsked("the kernel log shows a failed INIT")
     if not log.whole and (kernel.version or (0, 0)) < KVM_ASKS_PSP:
-        return NotAsked("the kernel log no longer reaches back to the boot")
+        return NotAsked("the kernel log no longer reaches back to the boot", blind=True)
     return None
 
 

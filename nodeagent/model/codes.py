@@ -92,6 +92,7 @@ class Code(StrEnum):
     TCB_REPORTED_LAGS = auto()
     TCB_DECODE_SUSPECT = auto()
     TCB_NOT_KNOWN = auto()
+    NO_FLOOR_KNOWN = auto()
     SEV_FW_BELOW_FLOOR = auto()
     MICROCODE_TOO_OLD = auto()
     MICROCODE_DIFFERS = auto()

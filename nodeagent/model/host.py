@@ -176,9 +176,13 @@ class SnpStatus(NamedTuple):
 
 
 class NotAsked(NamedTuple):
-    """A question that would not have been safe, or not have meant anything (§0.3)."""
+    """A question that would not have been safe, or not have meant anything (§0.3).
+
+    `blind`: nobody could tell whether it was safe.
+    """
 
     why: str
+    blind: bool = False
 
 
 class Psp(NamedTuple):

@@ -93,6 +93,22 @@ def turin_dense(draft: Draft) -> None:
     draft.remove("/lib/firmware/amd/amd_sev_fam19h_model1xh.sbin")
 
 
+def venice(draft: Draft) -> None:
+    """Newer than every list of floors. Of its name and microcode nothing is published: made up."""
+    name = "AMD EPYC 9006 engineering name"
+    become(draft, Cpu("AuthenticAMD", 26, 80, name, 0, 0xB500001, draft.cpu.flags, 96))
+    _zen_5(draft, 0x00B50F00)
+    _tcb(draft, "0304000800000051")
+    draft.remove("/lib/firmware/amd/amd_sev_fam19h_model1xh.sbin")
+
+
+def turin_other_stepping(draft: Draft) -> None:
+    """A part of a known generation whose own sequence of microcode nobody lists."""
+    turin(draft)
+    become(draft, replace(draft.cpu, stepping=3))
+    sign(draft, 0x00B00F23)
+
+
 def _zen_5(draft: Draft, signature: int) -> None:
     """RMPREAD and a segmented RMP (snp-host.md §1.2, §1.5): one GiB for each 256."""
     sign(draft, signature)

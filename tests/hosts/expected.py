@@ -100,6 +100,18 @@ TABLE: tuple[Expect, ...] = (
         warns=("KERNEL_OLD_FOR_CPU", "KERNEL_OLD_FOR_GPU"),
     ),
     Expect("turin-dense-ready", 0, None, COMPLIANT),
+    Expect("genoa-rmp-looks-small", 0, None, READY, warns=("BIOS_RMP_TOO_SMALL",)),
+    Expect(
+        "genoa-rmp-looks-small-6.11",
+        0,
+        None,
+        READY,
+        inspector=CANNOT_TELL,
+        warns=("BIOS_RMP_TOO_SMALL", "KERNEL_OLD_FOR_GPU"),
+    ),
+    # Nobody says what firmware these should have: that is no reason to trust what they have.
+    Expect("turin-other-stepping", 0, None, UNASKED),
+    Expect("venice", 0, None, UNASKED),
     Expect("genoa-no-privileges", 0, None, UNASKED),
     Expect(
         "genoa-no-privileges-6.11", 4, "SNP_UNPROVEN", SNP_UNKNOWN, warns=("KERNEL_OLD_FOR_GPU",)

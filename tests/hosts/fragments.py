@@ -158,6 +158,27 @@ def _nothing(_: Draft) -> None:
     """The ready host is row 27 as it stands."""
 
 
+def _down(delta: Delta) -> Delta:
+    """The observation, on a host whose PSP does not say that SNP runs."""
+
+    def both(draft: Draft) -> None:
+        delta(draft)
+        _lost(draft)
+
+    return both
+
+
+# What registers and lines seem to say of SNP, whether it runs or not.
+INFERRED: Mapping[str, Delta] = {
+    "7": _not_reserved,
+    "8": _says("SEV-SNP: RMP configuration not valid: base=0x96300000, end=0x15afffff"),
+    "9": _too_small,
+    "10": _says(
+        "SEV-SNP: RMP segment size (44) is not within advertised bounds (min: 36, max: 40)"
+    ),
+    "19": _no_es,
+}
+
 # In the order of the table (snp-host.md §2.3): the first that matches wins.
 FRAGMENTS: Mapping[str, Delta] = {
     "1": _in_vm,
@@ -167,12 +188,10 @@ FRAGMENTS: Mapping[str, Delta] = {
     "4": _smee_off,
     "5": _says(SNP_INIT_NEW.format(error="0x13")),
     "6": _hidden,
-    "7": _not_reserved,
-    "8": _says("SEV-SNP: RMP configuration not valid: base=0x96300000, end=0x15afffff"),
-    "9": _too_small,
-    "10": _says(
-        "SEV-SNP: RMP segment size (44) is not within advertised bounds (min: 36, max: 40)"
-    ),
+    "7": _down(INFERRED["7"]),
+    "8": _down(INFERRED["8"]),
+    "9": _down(INFERRED["9"]),
+    "10": _down(INFERRED["10"]),
     "11": _passthrough,
     "12": _v2_tables,
     "13": _says(f"AMD-Vi: SNP: IOMMU SNP feature not enabled, {_NO}"),
@@ -182,7 +201,7 @@ FRAGMENTS: Mapping[str, Delta] = {
     "16b": lambda draft: draft.remove("/dev/kvm"),
     "17": _no_parameter,
     "18": _switched_off(None),
-    "19": _no_es,
+    "19": _down(INFERRED["19"]),
     "19b": _says(f"ccp {base.PSP}: sev command 0x81 timed out, disabling PSP"),
     "19c": _says(f"ccp {base.PSP}: SEV: TMR allocation failed, SEV-ES support unavailable"),
     "20": _says(SNP_INIT_NEW.format(error="0x3")),
@@ -203,13 +222,15 @@ OTHER_WITNESS: Mapping[str, Mapping[str, Delta]] = {
         "log": _says(f"ccp {base.PSP}: SEV: memory encryption not enabled by BIOS"),
     },
     "5": {"old wording": _says(SNP_INIT_OLD.format(error="0x13"))},
-    "7": {"log": _says("SEV-SNP: Memory for the RMP table has not been reserved by BIOS")},
+    "7": {"log": _down(_says("SEV-SNP: Memory for the RMP table has not been reserved by BIOS"))},
     "9": {
-        "log": _says(
-            "SEV-SNP: Memory reserved for the RMP table does not cover full system RAM "
-            "(expected 0x100804000 got 0x80900000)"
+        "log": _down(
+            _says(
+                "SEV-SNP: Memory reserved for the RMP table does not cover full system RAM "
+                "(expected 0x100804000 got 0x80900000)"
+            )
         ),
-        "log, segmented": _says("SEV-SNP: Segmented RMP does not cover full system RAM"),
+        "log, segmented": _down(_says("SEV-SNP: Segmented RMP does not cover full system RAM")),
     },
     "12": {"command line": _switched_off("amd_iommu=pgtbl_v2")},
     "18": {
@@ -221,8 +242,8 @@ OTHER_WITNESS: Mapping[str, Mapping[str, Delta]] = {
         "npt as it runs": _runs_without_npt,
     },
     "19": {
-        "misc.capacity": lambda draft: draft.asids(sev=1006, es=None),
-        "log": _says("kvm_amd: SEV-SNP unusable (ASIDs 1 - 0)"),
+        "misc.capacity": _down(lambda draft: draft.asids(sev=1006, es=None)),
+        "log": _down(_says("kvm_amd: SEV-SNP unusable (ASIDs 1 - 0)")),
         "log, before SNP has a line": _es_unusable,
     },
     "20": {

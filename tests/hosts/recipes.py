@@ -42,6 +42,16 @@ READY: dict[str, Recipe] = {
         (kernels.kernel_6_12, cpus.turin_one_table),
     ),
     "turin-dense-ready": ("192 cores, SMT off in the BIOS", (cpus.turin_dense,)),
+    "genoa-rmp-looks-small": (
+        "the memory map seems to go beyond the RMP, and the PSP runs SNP all the same",
+        (snp.memory_seems_larger,),
+    ),
+    "genoa-rmp-looks-small-6.11": (
+        "the same where KVM's own word may be wrong",
+        (kernels.kernel_6_11, snp.memory_seems_larger),
+    ),
+    "turin-other-stepping": ("no floor is about it", (cpus.turin_other_stepping,)),
+    "venice": ("no floor is about its generation", (cpus.venice,)),
 }
 
 NOT_CAPABLE: dict[str, Recipe] = {

@@ -137,6 +137,11 @@ def rmp_too_small(draft: Draft) -> None:
     draft.put("/proc/zoneinfo", base.zoneinfo(0x10080000))
 
 
+def memory_seems_larger(draft: Draft) -> None:
+    """What was inferred of coverage is wrong, whatever made it so: SNP runs."""
+    draft.put("/proc/zoneinfo", base.zoneinfo(0x10080000))
+
+
 def segments_too_small(draft: Draft) -> None:
     """The same where the table is segmented: there the kernel alone can tell."""
     text = (

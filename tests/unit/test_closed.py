@@ -89,7 +89,28 @@ def test_a_register_that_the_kernel_sets_late_is_no_fault_before(hosts: Path) ->
     """From 7.1 on SYSCFG[24] is 0 until kvm_amd loads."""
     judgement = judged(hosts / "genoa-kvm-amd-missing-7.1")
 
-    assert _named(judgement, "snp.kernel").verdict is Verdict.PASS
+    told = _named(judgement, "snp.kernel").outcome
+    assert (told.verdict, told.seen) == (Verdict.SKIP, "SYSCFG[24] is 0 until kvm_amd loads")
+
+
+@pytest.mark.parametrize(
+    ("host", "hidden", "verdict"),
+    [
+        ("genoa-ready", (), Verdict.PASS),
+        ("genoa-ready", ("probe:msr", "probe:log"), Verdict.PASS),
+        ("genoa-ready-6.11", ("probe:msr",), Verdict.PASS),
+        ("genoa-ready-6.11", ("probe:msr", "probe:log"), Verdict.UNKNOWN),
+        ("genoa-log-overwritten-6.11", (), Verdict.PASS),
+        ("genoa-log-overwritten-6.11", ("probe:msr",), Verdict.UNKNOWN),
+    ],
+)
+def test_kvms_word_alone_is_no_proof_below_6_16(
+    host: str, hidden: tuple[str, ...], verdict: Verdict, hosts: Path
+) -> None:
+    """Without MSRs it takes KVM's `Y` from a kernel that asks the PSP, or the PSP's own line."""
+    found = _named(_without(hosts / host, *hidden), "snp.kernel")
+
+    assert found.verdict is verdict
 
 
 def test_from_7_1_on_a_reload_brings_snp_back(tmp_path: Path) -> None:

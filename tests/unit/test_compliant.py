@@ -117,6 +117,16 @@ def test_required_and_not_told_is_not_ready_and_not_broken(hosts: Path) -> None:
     assert judgement.ready.exit_code == 4
 
 
+@pytest.mark.parametrize("host", ["venice", "turin-other-stepping"])
+def test_a_part_that_no_floor_is_about_is_not_shown_to_be_good(host: str, hosts: Path) -> None:
+    """The API that SNP cannot do without closes no hole, so it does not count."""
+    judgement = judged(hosts / host, policy=REQUIRED)
+
+    assert judgement.ready.exit_code == 4
+    assert judgement.root
+    assert judgement.root.code == "NO_FLOOR_KNOWN"
+
+
 def test_without_privileges_nothing_fails(hosts: Path) -> None:
     """§8.3 #17."""
     judgement = judged(hosts / "genoa-no-privileges")
@@ -234,6 +244,23 @@ def test_a_site_without_floors_finds_nothing_below_one(hosts: Path) -> None:
     judgement = against(hosts / "genoa-ready")
 
     assert judgement.levels[Level.COMPLIANT].verdict is PASS
+
+
+@pytest.mark.parametrize(
+    ("floors", "exit_code"),
+    [
+        ((), 0),
+        ((floor("sev", 1, 55, 31, generation=Generation.VENICE),), 0),
+        ((floor("sev", 1, 51, generation=Generation.VENICE),), 4),
+        ((floor("sev", 1, 55, 31),), 4),
+    ],
+)
+def test_a_site_may_say_what_is_enough_for_a_new_part(
+    floors: tuple[Floor, ...], exit_code: int, hosts: Path
+) -> None:
+    policy = Policy(require_floors=True, floors=floors)
+
+    assert judged(hosts / "venice", policy=policy).ready.exit_code == exit_code
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.capture.archive import open_capture
 from nodeagent.checks import enabled, table
 from nodeagent.checks.answer import Hit
 from nodeagent.checks.table import ROWS, answers, first
+from nodeagent.facts.look import look
+from nodeagent.model.cpu import SYSCFG, CpuValues
 from nodeagent.model.facts import Facts
-from nodeagent.model.words import Ready, Verdict
-from tests.hosts import base
+from nodeagent.model.host import SnpStatus
+from nodeagent.model.words import Level, Ready, Verdict
+from tests.hosts import base, kernels
 from tests.hosts.draft import Delta
-from tests.hosts.expected import TABLE
-from tests.hosts.fragments import CODES, FRAGMENTS, IMPOSSIBLE, OTHER_CODE, OTHER_WITNESS
-from tests.unit.looks import drafted, facts_of, judged
+from tests.hosts.expected import TABLE, Expect
+from tests.hosts.fragments import CODES, FRAGMENTS, IMPOSSIBLE, INFERRED, OTHER_CODE, OTHER_WITNESS
+from tests.unit.looks import Veiled, drafted, facts_of, judged
 
 NUMBERS = [number for number in FRAGMENTS if number != "27"]
 PAIRS = [pair for pair in combinations(NUMBERS, 2) if frozenset(pair) not in IMPOSSIBLE]
+SNP_STATUS, OFFERED = "probe:sev:9", "/sys/module/kvm_amd/parameters/sev_snp"
 WITNESSES = [
     (number, name, delta)
     for number, others in OTHER_WITNESS.items()
@@ -117,6 +122,55 @@ def test_ciphertext_hiding_may_leave_sev_es_no_asids(tmp_path: Path) -> None:
     assert judged(drafted(draft, tmp_path / "host")).ready is Ready.YES
 
 
+@pytest.mark.parametrize("number", INFERRED)
+@pytest.mark.parametrize(
+    ("kernel", "hidden", "verdict"),
+    [
+        (None, "nothing", Verdict.WARN),
+        (None, SNP_STATUS, Verdict.WARN),
+        (kernels.kernel_6_11, "nothing", Verdict.WARN),
+        (kernels.kernel_6_11, SNP_STATUS, Verdict.UNKNOWN),
+        (None, OFFERED, Verdict.UNKNOWN),
+    ],
+)
+def test_what_is_inferred_does_not_outvote_who_runs_snp(
+    number: str, kernel: Delta | None, hidden: str, verdict: Verdict, tmp_path: Path
+) -> None:
+    """Hiding a witness makes it unknown at most; only a KVM that says no makes it a fault."""
+    draft = base.genoa_ready()
+    if kernel:
+        kernel(draft)
+    INFERRED[number](draft)
+    facts = _veiled(drafted(draft, tmp_path / "host"), hidden)
+
+    found = enabled.facets(facts, answers(facts), Level.ENABLED)
+    facet = next(row.facet for row in ROWS if row.number == number)
+    assert found[facet].verdict is verdict
+    assert enabled.judge(facts, answers(facts)).verdict is not Verdict.FAIL
+
+
+def _veiled(host: Path, hidden: str) -> Facts:
+    with open_capture(str(host)) as machine:
+        return look(Veiled(machine, hidden=lambda path: path.startswith(hidden)))
+
+
+@pytest.mark.parametrize("expect", TABLE, ids=lambda expect: expect.name)
+def test_no_part_passes_for_what_it_does_not_show(expect: Expect, hosts: Path) -> None:
+    """Where SNP is off, what comes after the fault is not there either."""
+    facts = facts_of(hosts / expect.name)
+    found = enabled.facets(facts, answers(facts), Level.ENABLED)
+    passes = {name for name, each in found.items() if each.verdict is Verdict.PASS}
+
+    offered = facts.kernel.parameter("kvm_amd.sev_snp") in {"Y", "1"}
+    running = isinstance(facts.psp.snp, SnpStatus) and facts.psp.snp.running
+    syscfg = facts.cpus.msr(SYSCFG)
+    on = isinstance(syscfg, CpuValues) and all(value >> 24 & 1 for value in syscfg.by_value)
+    assert offered or "snp.kvm" not in passes
+    assert running or "snp.state" not in passes
+    assert on or offered or "snp.kernel" not in passes
+
+
 def test_row_numbers_are_distinct_and_facets_exist() -> None:
+    assert set(INFERRED) == table.INFERRED
     assert len({row.number for row in ROWS}) == len(ROWS)
     assert {row.facet for row in ROWS} == set(table.FACETS)

@@ -203,7 +203,10 @@ def test_a_cure_that_changed_with_the_kernel_is_told_with_its_kernel() -> None:
         ("# T\n## A_B\none\ntwo\n", "t.md, line 2: A_B needs a summary"),
         (f"# T\n## A_B\n{'x' * 50}\n", "at most 49 characters"),
         ("# T\n\n## A_B\ns\n\nwords\n\nCauses: x\n", "line 3: A_B lacks Looked for, Sources"),
-        ("# T\n## a.b\ns\n\nPass: x\n\nUnknown: x\n", "a.b lacks Codes, Root adds, Fail or Warn"),
+        (
+            "# T\n## a.b\ns\n\nPass: x\n",
+            "a.b lacks Codes, Root adds, Unknown",
+        ),
         ("# T\n## w\ns\n", "w lacks a paragraph that says what it means"),
         ("# T\n## w\ns\n\nCauses: x\n\nCauses: y\n", "line 7: w has Causes twice"),
         ("# T\n## w\ns\n\nCauses:\nx\n", "line 6: begin with `- `, or indent what goes on"),
