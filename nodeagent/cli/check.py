@@ -85,8 +85,7 @@ def _told(chosen: Chosen, output: str, *, verbose: bool) -> tuple[str, Judgement
         return report(judgement, facts.source, paint=painter(), verbose=verbose), judgement
     from nodeagent.report.document import document  # noqa: PLC0415
 
-    boot_id = facts.boot_id if isinstance(facts.boot_id, str) else None
-    return serialise(document(judgement, facts.source, boot_id), output), judgement
+    return serialise(document(judgement, facts), output), judgement
 
 
 def _watch(chosen: Chosen, output: str, every_s: float, *, verbose: bool) -> int:

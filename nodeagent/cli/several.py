@@ -66,10 +66,6 @@ def documents(found: Sequence[tuple[str, Answer]]) -> list[dict[str, Any]]:
     return [
         unread(path, str(answer), answer.hint)
         if isinstance(answer, HostError)
-        else document(answer[1], answer[0].source, _boot_id(answer[0]))
+        else document(answer[1], answer[0])
         for path, answer in found
     ]
-
-
-def _boot_id(facts: Facts) -> str | None:
-    return facts.boot_id if isinstance(facts.boot_id, str) else None

@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from nodeagent.model.facts import Source
+from nodeagent.model.cpu import CpuIdentity
+from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Finding, Judgement
 
 VERSION = 1
 
 
-def document(judgement: Judgement, source: Source, boot_id: str | None) -> dict[str, Any]:
+def document(judgement: Judgement, facts: Facts) -> dict[str, Any]:
     """Plain values only: strings, numbers, lists and objects."""
+    source = facts.source
     return {
         "version": VERSION,
         "verdict": judgement.ready.value,
@@ -32,11 +34,30 @@ def document(judgement: Judgement, source: Source, boot_id: str | None) -> dict[
             "where": safe(source.where),
             "simulated": source.simulated,
             "note": safe(source.note),
-            "boot_id": safe(boot_id) if boot_id else None,
+            "boot_id": _word(facts.boot_id),
         },
+        "host": _host(facts),
         "root_adds": judgement.root_adds,
         "notes": [safe(note) for note in judgement.notes],
     }
+
+
+def _host(facts: Facts) -> dict[str, str | None]:
+    """Which machine it is, as far as a name of its kind goes; null where nothing tells."""
+    cpu, dmi = facts.cpus.identity, facts.platform.dmi
+    return {
+        "cpu": _word(cpu.name) if isinstance(cpu, CpuIdentity) else None,
+        "kernel": _word(facts.kernel.release),
+        "vendor": _word(dmi.sys_vendor),
+        "product": _word(dmi.product_name),
+        "board": _word(dmi.board_name),
+        "bios": _word(dmi.bios_version),
+        "bios_date": _word(dmi.bios_date),
+    }
+
+
+def _word(seen: object) -> str | None:
+    return safe(seen) if isinstance(seen, str) and seen else None
 
 
 def unread(where: str, error: str, hint: str | None) -> dict[str, Any]:

@@ -49,8 +49,8 @@ def _said(facts: Facts, profile: Profile) -> tuple[str, dict[str, object]]:
     """The report as text and as data, but for where it comes from."""
     judgement = judge(facts, profile=profile, want=None, policy=REQUIRED)
     source = facts.source._replace(where="here", note="")
-    boot_id = facts.boot_id if isinstance(facts.boot_id, str) else None
-    return report(judgement, source, verbose=True), document(judgement, source, boot_id)
+    told = document(judgement, facts._replace(source=source))
+    return report(judgement, source, verbose=True), told
 
 
 @cache

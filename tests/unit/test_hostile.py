@@ -290,7 +290,7 @@ def test_a_log_of_any_length_is_read_in_bounded_time(name: str, tmp_path: Path) 
         facts = look(machine)
     judgement = judge(facts, profile=Profile.SNP_GPU, want=None, policy=REQUIRED)
     report(judgement, facts.source, verbose=True)
-    document(judgement, facts.source, None)
+    document(judgement, facts)
     desired(judgement, simulated=True, publish_simulated=True, boot_id="")
 
     assert time.process_time() - began < SECONDS

@@ -59,7 +59,7 @@ def _say_everything(path: Path, profile: Profile) -> Judgement:
         facts = look(machine)
     judgement = judge(facts, profile=profile, want=None, policy=REQUIRED)
     report(judgement, facts.source, verbose=True)
-    document(judgement, facts.source, facts.boot_id if isinstance(facts.boot_id, str) else None)
+    document(judgement, facts)
     desired(judgement, simulated=True, publish_simulated=True, boot_id="")
     return judgement
 

@@ -129,7 +129,7 @@ def test_no_bytes_in_any_file_raise(data: st.DataObject) -> None:
     for profile in Profile:
         judgement = judge(facts, profile=profile, want=CcMode.ON, policy=SHIPPED)
         assert report(judgement, facts.source, verbose=True).isprintable() is False
-        assert document(judgement, facts.source, None)["verdict"] == judgement.ready
+        assert document(judgement, facts)["verdict"] == judgement.ready
 
 
 @thorough
@@ -155,7 +155,7 @@ def test_the_order_of_cpus_and_files_does_not_matter(name: str, seed: int) -> No
     one = judge(first, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
     two = judge(second, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
 
-    assert document(one, first.source, None) == document(two, second.source, None)
+    assert document(one, first) == document(two, second)
 
 
 def test_the_veil_really_hides(hosts: Path) -> None:

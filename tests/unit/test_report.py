@@ -63,16 +63,32 @@ def test_the_document_keeps_to_its_schema(expect: Expect, hosts: Path) -> None:
     facts = facts_of(hosts / expect.name)
     judgement = judge(facts, profile=Profile.SNP_GPU, want=None, policy=SHIPPED)
 
-    found = json.loads(json.dumps(document(judgement, facts.source, "x")))
+    found = json.loads(json.dumps(document(judgement, facts)))
 
     jsonschema.validate(found, SCHEMA)
     assert found["verdict"] == judgement.ready
 
 
+def test_the_document_names_the_host_by_its_kind_and_no_other_way(hosts: Path) -> None:
+    facts = facts_of(hosts / "milan-dell-r7525")
+
+    found = document(judge(facts, profile=Profile.SNP, want=None), facts)["host"]
+
+    assert found == {
+        "cpu": "AMD EPYC 7543 32-Core Processor",
+        "kernel": "6.17.0-8-generic",
+        "vendor": "Dell Inc.",
+        "product": "PowerEdge R7525",
+        "board": "0PYVT1",
+        "bios": "2.15.2",
+        "bios_date": "05/20/2024",
+    }
+
+
 def test_the_schema_is_one_and_is_strict(hosts: Path) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     facts = facts_of(hosts / "genoa-ready")
-    found = document(judge(facts, profile=Profile.SNP, want=None), facts.source, None)
+    found = document(judge(facts, profile=Profile.SNP, want=None), facts)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**found, "surplus": 1}, SCHEMA)
 

@@ -98,7 +98,7 @@ def test_guests_that_come_and_go_change_no_word(first: int, second: int, tmp_pat
         host = genoa_ready()
         firmware.asids_in_use(used)(host)
         facts = facts_of(drafted(host, tmp_path))
-        told.append(document(judged(tmp_path), facts.source, None))
+        told.append(document(judged(tmp_path), facts))
 
     assert told[0] == told[1]
 
