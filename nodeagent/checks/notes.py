@@ -68,7 +68,7 @@ def _harmless(facts: Facts) -> Iterator[str]:
 
 
 def _firmware_file(facts: Facts) -> Iterator[str]:
-    """What lies on the disk for the PSP. Its version is not told: no header is documented."""
+    """What lies on the disk for the PSP, and whether this boot loaded it."""
     log, files = facts.log, facts.firmware.files
     loaded = log.first("sev_fw_updated") if isinstance(log, KernelLog) else None
     if loaded:

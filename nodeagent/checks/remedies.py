@@ -320,6 +320,12 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.REBOOT_PENDING: Remedy(
         Who.HOST, "reboot when the node is free: what is installed does not run yet", _BOOT
     ),
+    Code.SEV_FW_PENDING: Remedy(
+        Who.HOST,
+        "reboot when the node is free; if the version stays as it is, update the BIOS",
+        _BOOT,
+        "The PSP refuses a file that asks for a newer boot loader, and the old one runs on.",
+    ),
     Code.TCB_BELOW_FLOOR: Remedy(
         Who.FIRMWARE,
         "update the BIOS, or the SEV firmware file in /lib/firmware/amd, to the floor's level",

@@ -1,6 +1,7 @@
-"""Judges what works today and bites later: ASIDs running out, a kernel that waits to be booted."""
+"""Judges what works today and bites later: few ASIDs, and what waits for a reboot."""
 
 from nodeagent.checks.check import Check, plain
+from nodeagent.checks.firmware import sev_version
 from nodeagent.checks.kernel import es_capacity
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
@@ -47,6 +48,18 @@ def reboot(facts: Facts) -> tuple[Outcome, ...]:
     return (warn(Code.REBOOT_PENDING, seen, where="/boot"),)
 
 
+def image(facts: Facts) -> tuple[Outcome, ...]:
+    """The driver loads a file only as it starts, and says nothing where the PSP refuses it."""
+    files, waits, runs = facts.firmware.files, facts.firmware.image, sev_version(facts)
+    if not (isinstance(files, tuple) and isinstance(waits, tuple) and isinstance(runs, tuple)):
+        return ()
+    newest, running = (".".join(map(str, each)) for each in (waits, runs))
+    if waits <= runs:
+        return (ok(f"SEV firmware {running} runs, and no newer file waits"),)
+    seen = f"SEV firmware {newest} is installed, {running} runs"
+    return (warn(Code.SEV_FW_PENDING, seen, where=files[0]),)
+
+
 def release_parts(release: str) -> tuple[tuple[int, ...], str]:
     """`6.17.0-8-generic` → (6, 17, 0, 8) and what follows, without its digits.
 
@@ -72,5 +85,6 @@ def release_parts(release: str) -> tuple[tuple[int, ...], str]:
 CHECKS: tuple[Check, ...] = (
     Check("snp.asids.free", Level.ENABLED, "free ASIDs", plain(asids)),
     Check("kernel.newest", Level.COMPLIANT, "the newest installed kernel", plain(reboot)),
+    Check("firmware.newest", Level.COMPLIANT, "the newest installed firmware", plain(image)),
 )
 """In reading order."""

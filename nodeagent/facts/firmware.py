@@ -29,9 +29,18 @@ _MAX_DEVICES = 32
 _FOLDERS = ("/lib/firmware/updates/amd", "/lib/firmware/amd")
 _PACKED = ("", ".xz", ".zst")
 
+# The header of an image, which AMD publishes with the firmware's source: AMD-ASPFW, header.inc.
+_HEADER_SIZE = 256
+_COOKIE = (0x10, b"$PS1")
+_VERSION = 0x60  # build, minor, major, and a byte that sets these apart from very old images
+_PACKED_SIZE = 4096
+_UNPACK_LIMIT = 16 << 20  # the kernel itself unpacks no file that needs more than a small window
+
 
 def read(files: Files, cpu: Seen[CpuIdentity]) -> Firmware:
-    return Firmware(psps=_psps(files), files=_files(files, cpu))
+    images = _files(files, cpu)
+    first = images[0] if isinstance(images, tuple) and images else None
+    return Firmware(_psps(files), images, _image(files, first) if first else None)
 
 
 def _psps(files: Files) -> Seen[tuple[PspDevice, ...]]:
@@ -80,3 +89,35 @@ def _stems(cpu: CpuIdentity) -> Iterator[str]:
     yield f"{family}{cpu.model:02x}h.sbin"
     yield f"{family}{cpu.model >> 4 & 0xF:x}xh.sbin"
     yield "sev.fw"
+
+
+def _image(files: Files, path: str) -> Seen[tuple[int, int, int]]:
+    """The version that an image's header tells; None for one that is packed by zstd."""
+    packed = path.endswith(".xz")
+    if path.endswith(".zst"):
+        return None
+    with files.parts(path) as parts:
+        if parts is None or isinstance(parts, Unreadable):
+            return parts
+        raw = parts.read(0, _PACKED_SIZE if packed else _HEADER_SIZE)
+    if isinstance(raw, Unreadable):
+        return raw
+    return image_version(_unpacked(raw) if packed else raw)
+
+
+def _unpacked(raw: bytes) -> bytes:
+    import lzma  # noqa: PLC0415 - few hosts have it packed this way
+
+    try:
+        unpacker = lzma.LZMADecompressor(memlimit=_UNPACK_LIMIT)
+        return unpacker.decompress(raw, max_length=_HEADER_SIZE)
+    except (lzma.LZMAError, EOFError, MemoryError):
+        return b""
+
+
+def image_version(header: bytes) -> tuple[int, int, int] | None:
+    start, cookie = _COOKIE
+    if len(header) < _HEADER_SIZE or not header.startswith(cookie, start):
+        return None
+    build, minor, major, mark = header[_VERSION : _VERSION + 4]
+    return (major, minor, build) if mark == 1 else None

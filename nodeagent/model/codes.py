@@ -86,6 +86,7 @@ class Code(StrEnum):
     ASIDS_EXHAUSTED = auto()
     ASIDS_LOW = auto()
     REBOOT_PENDING = auto()
+    SEV_FW_PENDING = auto()
 
     # Firmware against its floors.
     TCB_BELOW_FLOOR = auto()

@@ -18,10 +18,14 @@ class PspDevice(NamedTuple):
 
 
 class Firmware(NamedTuple):
-    """`files`: SEV firmware for this CPU, in the order in which the driver would take one."""
+    """`files`: SEV firmware for this CPU, in the order in which the driver would take one.
+
+    `image` is the version of the first: API and build. None where it does not tell one.
+    """
 
     psps: Seen[tuple[PspDevice, ...]]
     files: Seen[tuple[str, ...]]
+    image: Seen[tuple[int, int, int]] = None
 
     @property
     def master(self) -> Seen[PspDevice]:

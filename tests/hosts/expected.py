@@ -419,6 +419,7 @@ TABLE: tuple[Expect, ...] = (
     Expect("milan-new-bios", 0, None, COMPLIANT, warns=("TCB_BELOW_FLOOR",)),
     Expect("genoa-asids-exhausted", 0, None, COMPLIANT, warns=("ASIDS_EXHAUSTED",)),
     Expect("genoa-asids-low", 0, None, COMPLIANT, warns=("ASIDS_LOW",)),
+    Expect("genoa-newer-sev-firmware", 0, None, COMPLIANT, warns=("SEV_FW_PENDING",)),
     Expect("genoa-newer-kernel", 0, None, COMPLIANT, warns=("REBOOT_PENDING",)),
     Expect("genoa-policy", 0, None, COMPLIANT),
 )

@@ -94,6 +94,20 @@ def newer_kernel(draft: Draft) -> None:
     draft.put("/boot/vmlinuz-6.17.0-14-generic", b"")
 
 
+def image(major: int, minor: int, build: int) -> bytes:
+    """The header as AMD-ASPFW has it, and some bytes of what would follow."""
+    header = bytearray(256)
+    header[:0x10] = bytes(range(0x80, 0x90))
+    header[0x10:0x14] = b"$PS1"
+    header[0x60:0x64] = bytes((build, minor, major, 1))
+    return bytes(header) + bytes(range(256)) * 16
+
+
+def newer_image(draft: Draft) -> None:
+    """linux-firmware was updated since the boot."""
+    draft.put("/lib/firmware/amd/amd_sev_fam19h_model1xh.sbin", image(1, 55, 44))
+
+
 def all_demands(draft: Draft) -> None:
     """Every bit that a guest's policy may set, as KVM takes them from a Zen 5 on (§0.4 #6)."""
     draft.policy_bits |= 0b11111 << 20 | 1 << 25

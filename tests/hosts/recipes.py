@@ -303,6 +303,7 @@ FIRMWARE: dict[str, Recipe] = {
     "milan-new-bios": ("H12SSW with BIOS 3.6", (cpus.milan, firmware.bios("H12SSW-NT", "3.6"))),
     "genoa-asids-exhausted": ("99 of 99 ASIDs in use", (*_COMPLIANT, firmware.asids_in_use(99))),
     "genoa-asids-low": ("90 of 99 ASIDs in use", (*_COMPLIANT, firmware.asids_in_use(90))),
+    "genoa-newer-sev-firmware": ("SEV 1.55.44 waits", (*_COMPLIANT, firmware.newer_image)),
     "genoa-newer-kernel": ("6.17.0-14 is installed", (*_COMPLIANT, firmware.newer_kernel)),
     "genoa-policy": (
         "RAPL off and ciphertext hiding on",

@@ -57,6 +57,7 @@ def one(judgement: Judgement, check: str) -> Finding:
         ("milan-new-bios", "firmware.bios", PASS, None, "H12SSW-NT is 3.6"),
         ("genoa-asids-exhausted", "snp.asids.free", WARN, "ASIDS_EXHAUSTED", "all 99"),
         ("genoa-asids-low", "snp.asids.free", WARN, "ASIDS_LOW", "less than a tenth of the 99"),
+        ("genoa-newer-sev-firmware", "firmware.newest", WARN, "SEV_FW_PENDING", "1.55.44 is"),
         ("genoa-newer-kernel", "kernel.newest", WARN, "REBOOT_PENDING", "6.17.0-14-generic is"),
         # Another layout, another generation (§8.3 #15, #16).
         ("milan-dell-r7525", "tcb.reported", PASS, None, "boot loader 4, TEE 0, SNP 24, micro"),

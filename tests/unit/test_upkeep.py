@@ -1,10 +1,12 @@
-"""What bites later: ASIDs that run out, and a kernel that waits to be booted."""
+"""What bites later: ASIDs that run out, a kernel and firmware that wait for a reboot."""
 
+import lzma
 from pathlib import Path
 
 import pytest
 
 from nodeagent.checks.upkeep import release_parts
+from nodeagent.facts.firmware import image_version
 from nodeagent.model.codes import Code
 from nodeagent.model.words import Ready, Verdict
 from nodeagent.report.document import document
@@ -71,6 +73,73 @@ def test_a_release_is_a_number_and_a_flavour(
     release: str, number: tuple[int, ...], flavour: str
 ) -> None:
     assert release_parts(release) == (number, flavour)
+
+
+SBIN = "/lib/firmware/amd/amd_sev_fam19h_model1xh.sbin"
+_BOMB = lzma.compress(bytes(64 << 20), preset=9)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "code"),
+    [
+        (SBIN, firmware.image(1, 55, 41), "SEV_FW_PENDING"),
+        (SBIN, firmware.image(1, 56, 0), "SEV_FW_PENDING"),
+        (SBIN, firmware.image(2, 0, 0), "SEV_FW_PENDING"),
+        (SBIN, firmware.image(1, 55, 40), None),
+        (SBIN, firmware.image(1, 55, 39), None),
+        (SBIN, firmware.image(1, 54, 99), None),
+        # The driver takes the one in the folder of updates, and the exact model's before all.
+        ("/lib/firmware/updates/amd/" + SBIN[18:], firmware.image(1, 55, 41), "SEV_FW_PENDING"),
+        (SBIN.replace("1xh", "11h"), firmware.image(1, 55, 41), "SEV_FW_PENDING"),
+        (SBIN + ".xz", lzma.compress(firmware.image(1, 55, 41)), "SEV_FW_PENDING"),
+        (SBIN + ".xz", lzma.compress(firmware.image(1, 55, 40)), None),
+    ],
+)
+def test_newer_firmware_on_the_disk_is_warned_of(
+    path: str, content: bytes, code: str | None, tmp_path: Path
+) -> None:
+    host = genoa_ready()
+    firmware.sev_build(40)(host)
+    if path.startswith(SBIN):
+        host.remove(SBIN)
+    host.put(path, content)
+
+    judgement = judged(drafted(host, tmp_path))
+
+    [found] = [each for each in judgement.findings if each.check == "firmware.newest"]
+    assert found.code == (Code(code) if code else None)
+    assert judgement.ready is Ready.YES
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        ("", b"made up"),
+        ("", b""),
+        ("", firmware.image(1, 55, 99)[:255]),
+        ("", firmware.image(1, 55, 99).replace(b"$PS1", b"$PS2")),
+        ("", firmware.image(0, 0, 1)[:0x63] + b"\0" + firmware.image(0, 0, 1)[0x64:]),
+        (".xz", b"\xfd7zXZ\0 and no more"),
+        (".xz", firmware.image(1, 55, 99)),
+        (".xz", _BOMB),
+        (".zst", firmware.image(1, 55, 99)),
+    ],
+)
+def test_a_file_that_tells_no_version_is_not_warned_of(
+    suffix: str, content: bytes, tmp_path: Path
+) -> None:
+    host = genoa_ready()
+    host.remove(SBIN)
+    host.put(SBIN + suffix, content)
+
+    judgement = judged(drafted(host, tmp_path))
+
+    assert [each for each in judgement.findings if each.check == "firmware.newest"] == []
+
+
+@pytest.mark.parametrize("gone", [0, 0x11, 0x63, 0x64, 0xFF])
+def test_half_a_header_tells_nothing(gone: int) -> None:
+    assert image_version(firmware.image(1, 55, 44)[:gone]) is None
 
 
 @pytest.mark.parametrize(
