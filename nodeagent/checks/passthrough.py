@@ -14,6 +14,7 @@ from nodeagent.model.words import CcMode, Level
 
 _GROUPS = "/sys/kernel/iommu_groups"
 _BRIDGE = 0x0604
+_HOST_BRIDGE = 0x0600
 _HARMLESS_DRIVERS = frozenset({"pci-stub", "pcieport"})
 
 
@@ -72,17 +73,31 @@ def _isolated(facts: Facts, gpu: Gpu, group: IommuGroup | None) -> Outcome:
             where=f"{_GROUPS}/{group.number}",
             cause=Code.ACS_MISSING if door else None,
         )
-    hidden = [each for each in functions.values() if isinstance(each, Unreadable)]
+    hidden = list(filter(None, map(_hidden, functions.values())))
     if hidden:
         return unknown(Code.NO_ACCESS, printable(str(hidden[0])), where=hidden[0].where)
     return ok(f"{gpu.bdf} is alone in group {group.number}")
 
 
 def _is_stranger(function: PciFunction | Unreadable | None) -> bool:
-    """Whether it is certainly no bridge; None is an NVIDIA function, which never is one here."""
+    """Whether it certainly is no bridge; None is an NVIDIA function, which never is one here.
+
+    A host bridge has nothing to hand over, and VFIO opens the group unless a driver of the host
+    has taken it: the kernel counts drivers, not devices (drivers/iommu/iommu.c, dma owner).
+    """
     if isinstance(function, Unreadable):
         return False
-    return function is None or function.pci_class >> 8 != _BRIDGE
+    if function is None or function.pci_class >> 8 not in {_BRIDGE, _HOST_BRIDGE}:
+        return True
+    taken = isinstance(function.driver, str) and not _is_vfio(function.driver)
+    return function.pci_class >> 8 == _HOST_BRIDGE and taken
+
+
+def _hidden(function: PciFunction | Unreadable | None) -> Unreadable | None:
+    if function is None or isinstance(function, Unreadable):
+        return function
+    counts = function.pci_class >> 8 == _HOST_BRIDGE
+    return function.driver if counts and isinstance(function.driver, Unreadable) else None
 
 
 def drivers(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:

@@ -125,6 +125,21 @@ def shares_group(draft: Draft) -> None:
         pci.poke(draft, bdf, 0x106, bytes(2))
 
 
+HOST_BRIDGE = "0000:40:01.0"
+
+
+def host_bridge_in_group(draft: Draft) -> None:
+    """The dummy host bridge of the GPU's root bus, which nothing drives."""
+    pci.leave_group(draft, HOST_BRIDGE, 39)
+    pci.join_group(draft, HOST_BRIDGE, 41)
+
+
+def driven_host_bridge_in_group(draft: Draft) -> None:
+    """One that a driver of the host has taken: VFIO does not open the group."""
+    host_bridge_in_group(draft)
+    pci.bind(draft, HOST_BRIDGE, "agpgart-amd64")
+
+
 def port_in_group(draft: Draft) -> None:
     """The GPU's own root port in its group: a bridge is handed to nobody, and does no harm."""
     pci.leave_group(draft, "0000:40:01.1", 40)

@@ -187,6 +187,8 @@ GPUS: dict[str, Recipe] = {
         (gpu.lockdown("confidentiality"),),
     ),
     "genoa-gpu-shares-group": ("GPU and NIC in one IOMMU group", (gpu.shares_group,)),
+    "genoa-gpu-bridge-in-group": ("and a host bridge", (gpu.host_bridge_in_group,)),
+    "genoa-gpu-driven-bridge": ("and one with a driver", (gpu.driven_host_bridge_in_group,)),
     "genoa-gpu-port-in-group": ("GPU and its root port in one group", (gpu.port_in_group,)),
     "genoa-ppcie-switch-not-vfio": ("PPCIe, switch not on vfio", (gpu.protected_without_switch,)),
     "genoa-gpu-bar-unassigned": ("the 128 GiB BAR found no room", (gpu.bar_unassigned,)),

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.model.codes import Code
 from nodeagent.model.findings import Finding
 from nodeagent.model.words import CcMode, Profile, Verdict
 from nodeagent.report.text import report
-from tests.hosts import base, hgx, pci, plugging, recipes
+from tests.hosts import base, gpu_states, hgx, pci, plugging, recipes
 from tests.hosts.draft import GPU, Delta, Draft
 from tests.hosts.inspector import inspect_as
 from tests.unit.looks import drafted, facts_of, judged
@@ -215,3 +216,43 @@ def test_a_gpu_that_the_host_uses_is_not_warned_of_d3cold(tmp_path: Path) -> Non
     pci.unbind(draft, GPU)
 
     assert _warned(drafted(draft, tmp_path / "host")) == []
+
+
+@pytest.mark.parametrize(
+    ("driver", "code"),
+    [
+        (None, None),
+        ("vfio-pci", None),
+        ("pci-stub", None),
+        ("amd64_edac", Code.IOMMU_GROUP_SHARED),
+        ("EACCES", Code.NO_ACCESS),
+    ],
+)
+def test_a_host_bridge_counts_by_its_driver_alone(
+    driver: str | None, code: Code | None, tmp_path: Path
+) -> None:
+    host = base.genoa_ready()
+    gpu_states.host_bridge_in_group(host)
+    if driver == "EACCES":
+        host.denied[f"/sys/bus/pci/devices/{gpu_states.HOST_BRIDGE}/driver"] = driver
+    elif driver:
+        pci.bind(host, gpu_states.HOST_BRIDGE, driver)
+
+    found = [each for each in judged(drafted(host, tmp_path)).findings if each.code]
+
+    assert [each.code for each in found if each.check == "iommu.isolation"] == (
+        [code] if code else []
+    )
+
+
+def test_no_other_device_is_let_pass_for_having_no_driver(tmp_path: Path) -> None:
+    """Kata hands over all of a group but its bridges, and could not hand this over."""
+    host = base.genoa_ready()
+    pci.leave_group(host, base.NIC, 43)
+    pci.join_group(host, base.NIC, 41)
+    host.links.pop(f"{pci.home(host, base.NIC)}/driver", None)
+
+    judgement = judged(drafted(host, tmp_path))
+
+    [found] = [each for each in judgement.findings if each.check == "iommu.isolation"]
+    assert found.code is Code.IOMMU_GROUP_SHARED
