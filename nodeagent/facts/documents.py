@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
 
+from nodeagent.facts import plain_yaml
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import Files
 
@@ -65,6 +66,9 @@ def yaml(raw: bytes) -> object:
     """The first document, YAML or JSON; aliases, which can make much of little, are refused."""
     if raw.lstrip()[:1] == b"{":
         return _json(raw)
+    plain = plain_yaml.read(raw)
+    if plain is not None:
+        return plain
     import yaml as library  # noqa: PLC0415 - half the cost of a start
 
     loader = getattr(library, "CSafeLoader", library.SafeLoader)

@@ -1,8 +1,9 @@
 """Reads Kata Containers: where it is installed, its NVIDIA SNP configuration, its QEMU."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
-from nodeagent.facts import documents
+from nodeagent.facts import documents, plain_yaml
 from nodeagent.facts.packages import Packages
 from nodeagent.model.packages import KATA, QEMU
 from nodeagent.model.runtime import Handler, Kata
@@ -13,6 +14,7 @@ DEPLOYED = "/opt/kata"
 _SHARE = "share/defaults/kata-containers"
 SHIM = "qemu-nvidia-gpu-snp"
 _BINARY = "bin/containerd-shim-kata-v2"
+_QEMU_KEYS = ("assets", "hypervisor", "qemu")
 _MAX_ROOTS = 8
 _MAX_DROP_INS = 16
 
@@ -121,7 +123,26 @@ def _qemu(files: Files, root: str, path: Seen[str], packages: Packages) -> Seen[
         return packages.version(QEMU)
     if path != f"{root}/bin/qemu-system-x86_64":
         return None
-    tree = documents.read(files, f"{root}/versions.yaml", documents.yaml)
+    tree = documents.read(files, f"{root}/versions.yaml", _pinned)
     if isinstance(tree, Unreadable):
         return tree
-    return documents.text(documents.table(tree, "assets", "hypervisor", "qemu"), "version") or None
+    return documents.text(documents.table(tree, *_QEMU_KEYS), "version") or None
+
+
+@lru_cache(maxsize=4)
+def _pinned(raw: bytes) -> object:
+    """The file, or of it the one block that counts: as a whole it is work for the library."""
+    lines = raw.decode(errors="replace").split("\n")
+    for depth, key in enumerate(_QEMU_KEYS):
+        head = f"{'  ' * depth}{key}:"
+        if lines.count(head) != 1:
+            return documents.yaml(raw)
+        rest = lines[lines.index(head) + 1 :]
+        deeper = "  " * (depth + 1)
+        end = next((n for n, line in enumerate(rest) if line and not line.startswith(deeper)), None)
+        lines = rest[:end]
+    found = [line for line in lines if line.startswith("      version: ")]
+    version = plain_yaml.read("\n".join(each.strip() for each in found).encode())
+    if len(found) != 1 or version is None:
+        return documents.yaml(raw)
+    return {"assets": {"hypervisor": {"qemu": version}}}

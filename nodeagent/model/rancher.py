@@ -4,7 +4,6 @@ The same files and command lines hold the cluster's token. So what is read of th
 down to what the kubelet is given: facts are made of that part, and a capture holds no other.
 """
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 PRODUCTS = ("k3s", "rke2")
@@ -84,6 +83,8 @@ def _key(line: bytes) -> str:
 
 def unit_excerpt(text: str) -> str:
     """A unit with nothing but what its command line gives the kubelet."""
+    import shlex  # noqa: PLC0415 - only where one of them is
+
     lines = ["[Service]"]
     section = ""
     for line in f"{text}\n".replace("\\\n", " ").split("\n"):

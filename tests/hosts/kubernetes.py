@@ -93,13 +93,40 @@ default_memory = 8192
 create_container_timeout = 1200
 """
 _VERSIONS = """\
+---
+description: |
+  Versions of what is built with this release.
+
+  <group>:
+   version: "<version>"
+
 assets:
+  description: "Additional system elements"
+
   hypervisor:
+    description: "Component used to create virtual machines"
+
+    firecracker:
+      uscan-url: >-
+        https://example.com/tags
+        .*/v?(\\d\\S+)\\.tar\\.gz
+      version: "v1.12.1"
+
     qemu:
       description: "VMM that uses KVM"
       version: "v10.2.1"
+      # Break the line *without* a blank.
+      uscan-opts: "opts=uversionmangle=s/(\\\\d)[_\\\\.]?\\
+        ((RC|rc)\\\\d*)$/$1~$2/ "
+
     qemu-snp-experimental:
       tag: "gpu-snp-20260107"
+
+  kernel:
+    version: "v6.18.5"  # LTS
+externals:
+  xurls:
+    version: "v2.5.0"
 """
 _LIMITS = """\
 Limit                     Soft Limit           Hard Limit           Units

@@ -596,3 +596,24 @@ def test_a_proc_that_hides_processes_proves_nothing(tmp_path: Path) -> None:
     found = _named(judged(_host(tmp_path, delta)), "runtime.settings")
 
     assert found.verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("assets: {hypervisor: {qemu: {version: v9.1.0}}}", Verdict.FAIL),
+        ("assets:\n hypervisor:\n  qemu:\n   version: v9.1.0", Verdict.FAIL),
+        ("assets:\n  hypervisor:\n    qemu:\n      version: v9.1.0\n", Verdict.FAIL),
+        ("assets:\n  hypervisor:\n    qemu:\n      version: 'v10.2.1' # new\n", Verdict.PASS),
+        ("assets:\n  hypervisor:\n    qemu:\n      version: v10.2.1 # new\n", Verdict.PASS),
+        ("assets:\n  hypervisor:\n    qemu:\n      tag: x\n", Verdict.SKIP),
+        ("assets:\n  hypervisor:\n    qemu:\n  other:\n      version: v9.1.0\n", Verdict.SKIP),
+    ],
+)
+def test_katas_list_of_versions_is_read_however_it_is_written(
+    text: str, verdict: Verdict, tmp_path: Path
+) -> None:
+    def delta(draft: Draft) -> None:
+        draft.put("/opt/kata/versions.yaml", text)
+
+    assert _named(judged(_host(tmp_path, delta)), "runtime.qemu").verdict is verdict
