@@ -44,6 +44,19 @@ def test_what_is_read_the_short_way_reads_alike_the_long_way(text: str) -> None:
         assert found == _library(raw)
 
 
+def test_so_do_any_two_lines() -> None:
+    short = 0
+    for first in _PIECES:
+        for second in _PIECES:
+            for indent in (0, 2):
+                raw = f"{first}\n{' ' * indent}{second}".encode()
+                found = plain_yaml.read(raw)
+                if found is not None:
+                    short += 1
+                    assert found == _library(raw), raw
+    assert short > 300
+
+
 def test_so_it_is_for_every_file_of_every_host() -> None:
     short = 0
     for path in HOSTS.rglob("*.yaml"):
