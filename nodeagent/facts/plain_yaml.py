@@ -76,12 +76,9 @@ def _mapping(lines: list[_Line], at: int, depth: int) -> tuple[dict[str, object]
             found[key] = _scalar(text)
         elif hangs or _is_deeper(lines, at, indent):
             found[key], at = _block(lines, at, depth + 1)
-            continue
         else:
             found[key] = None
-        if hangs or _is_deeper(lines, at, indent):
-            raise _NotPlainError
-    if _is_deeper(lines, at, indent):
+    if _is_deeper(lines, at, indent):  # what hangs behind a scalar belongs to it
         raise _NotPlainError
     return found, at
 
@@ -104,8 +101,6 @@ def _list(lines: list[_Line], at: int, depth: int) -> tuple[list[object], int]:
         else:
             item, at = None, at + 1
         found.append(item)
-        if _is_deeper(lines, at, indent):
-            raise _NotPlainError
     return found, at
 
 
