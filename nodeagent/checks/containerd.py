@@ -12,7 +12,7 @@ from nodeagent.model.text import printable
 def containerd(facts: Facts) -> tuple[Outcome, ...]:
     found = facts.runtime.containerd
     version = release(found.version) if found else None
-    if found is None or version is None:
+    if found is None or found.name != "containerd" or version is None:
         return ()
     seen = f"containerd {printable(str(found.version), 30)}"
     validated = tuple(asked_for("containerd")["validated"])
@@ -40,7 +40,7 @@ def handler(facts: Facts) -> tuple[Outcome, ...]:
     if files:
         name = printable(files[0].name, SHOWN)
         seen = f"handler {name} is configured, but the Node does not show it"
-        return (bad(Code.RUNTIME_NOT_PREPARED, f"{seen}: restart containerd"),)
+        return (bad(Code.RUNTIME_NOT_PREPARED, f"{seen}: restart {found.name}"),)
     if found.closed and not knows_no_kata(node):
         return (unread(found.closed),)
     return (bad(Code.RUNTIME_NOT_PREPARED, "the Node shows no Kata handler for GPUs and SNP"),)
@@ -52,7 +52,7 @@ def _configured(found: Containerd, files: list[Handler]) -> Outcome:
     if found.closed:
         return unread(found.closed)
     name = asked_for("handler")["name"]
-    return bad(Code.RUNTIME_NOT_PREPARED, f"containerd's configuration has no handler {name}")
+    return bad(Code.RUNTIME_NOT_PREPARED, f"{found.name}'s configuration has no handler {name}")
 
 
 def _handlers(found: Containerd) -> list[Handler]:
@@ -89,10 +89,10 @@ def _pointing(found: Handler) -> Outcome:
 
 
 def snapshotter(facts: Facts) -> tuple[Outcome, ...]:
-    """One that containerd does not have fails every pod of the handler."""
+    """One that containerd does not have fails every pod of the handler. CRI-O has none at all."""
     found = facts.runtime.containerd
     files = _handlers(found) if found else []
-    if found is None or not files:
+    if found is None or found.name != "containerd" or not files:
         return ()
     wanted = asked_for("containerd")
     name, own = printable(files[0].name, SHOWN), files[0].snapshotter

@@ -23,7 +23,8 @@ def kubelet(facts: Facts) -> tuple[Outcome, ...]:
     name = f"{found.name} {'runs' if found.running else 'does not run'}"
     version = release(found.version)
     if version is None:
-        return (skip(f"{name}, its version is not known"),)
+        why = f": {found.version.why}" if isinstance(found.version, Unreadable) else ""
+        return (skip(f"{name}, its version is not known{why}"),)
     seen = f"{name}, Kubernetes {printable(str(found.version), 30)}"
     floor = floor_of("kubelet")
     if not at_least(version, floor):

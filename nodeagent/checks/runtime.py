@@ -50,7 +50,7 @@ def kata_version(facts: Facts, ask: Ask) -> tuple[Outcome, ...]:
         return ()
     version = release(used.version) if isinstance(used.version, str) else None
     if version is None:
-        return (skip("Kata's version stands nowhere that could be read"),)
+        return (skip(f"Kata's version {_nowhere(used.version)}"),)
     devices = facts.devices
     switches = isinstance(devices, Devices) and devices.switches
     protected = isinstance(devices, Devices) and is_protected(devices, ask.want)
@@ -60,6 +60,11 @@ def kata_version(facts: Facts, ask: Ask) -> tuple[Outcome, ...]:
         return (ok(seen),)
     for_whom = " with NVSwitches" if switches and protected else ""
     return (bad(Code.KATA_TOO_OLD, f"{seen}; {dotted(floor)} is wanted{for_whom}"),)
+
+
+def _nowhere(version: Seen[str]) -> str:
+    why = f": {version.why}" if isinstance(version, Unreadable) else ""
+    return f"stands nowhere that could be read{printable(why, 80)}"
 
 
 def advisory(facts: Facts) -> tuple[Outcome, ...]:
@@ -83,7 +88,7 @@ def qemu(facts: Facts) -> tuple[Outcome, ...]:
         return ()
     version = release(used.qemu) if isinstance(used.qemu, str) else None
     if version is None:
-        return (skip("the version of Kata's QEMU stands nowhere that could be read"),)
+        return (skip(f"the version of Kata's QEMU {_nowhere(used.qemu)}"),)
     path = f" ({printable(used.qemu_path, SHOWN)})" if isinstance(used.qemu_path, str) else ""
     seen = f"QEMU {printable(str(used.qemu), 30)}{path}"
     floor = floor_of("qemu")
@@ -118,13 +123,13 @@ def _memlock(facts: Facts, guest_bytes: int | None) -> Iterator[Outcome]:
     if isinstance(limit, Unreadable):
         yield unread(limit)
     elif limit is None:
-        yield unknown(Code.NO_ACCESS, "containerd's limits: it was not seen running")
+        yield unknown(Code.NO_ACCESS, f"{found.name}'s limits: it was not seen running")
     elif limit < guest_bytes:
-        seen = f"containerd may lock {_gib(limit)}, the configured guest has {_gib(guest_bytes)}"
+        seen = f"{found.name} may lock {_gib(limit)}, the configured guest has {_gib(guest_bytes)}"
         yield bad(Code.LIMITS_TOO_LOW, f"{seen}: LimitMEMLOCK of its unit")
     else:
         shown = "any amount of memory" if limit >= NO_LIMIT else _gib(limit)
-        yield ok(f"containerd may lock {shown}")
+        yield ok(f"{found.name} may lock {shown}")
 
 
 def _gib(count: int) -> str:

@@ -23,11 +23,6 @@ _IMAGES = "io.containerd.cri.v1.images"
 _FIELDS = ("runtime_type", "runtime_path", "snapshotter")
 
 
-NOT_USED = Containerd(
-    None, (), frozenset(), Unreadable("CRI-O", "its configuration is not looked at"), None
-)
-
-
 def serves_pods(process: Process) -> bool:
     """Docker runs a containerd of its own beside the kubelet's."""
     return process.name == NAME and "/docker/" not in (_given(process) or "")

@@ -39,10 +39,12 @@ def read(files: Files, process: Process | Unreadable | None, version: str | None
         return _embedded(files, kind, process, version=version)
     flags = _flags(files, process)
     if flags is None:
-        for product, there in zip(rancher.PRODUCTS, traces(files), strict=True):
-            if there is True:
-                return _embedded(files, product, None, version=version)
-        flags = Unreadable("kubelet", "does not run, and no unit file says how it would")
+        there = dict(zip(rancher.PRODUCTS, traces(files), strict=True))
+        for product in (each for each, here in there.items() if here is True):
+            return _embedded(files, product, None, version=version)
+        hidden = next((each for each in there.values() if isinstance(each, Unreadable)), None)
+        none = Unreadable("kubelet", "does not run, and no unit file says how it would")
+        flags = hidden or none
     layers = (flags,) if isinstance(flags, Unreadable) else tuple(_layers(files, flags))
     return Kubelet("kubelet", process is not None, version, layers)
 
@@ -151,6 +153,7 @@ def layer(tree: object, where: str) -> Layer:
         {name: _gate(value) for name, value in documents.table(gates).items()},
         _timeout(top["runtimeRequestTimeout"]) if "runtimeRequestTimeout" in top else None,
         clears="featureGates" in top and gates is None,
+        endpoint=documents.text(top, "containerRuntimeEndpoint") or None,
     )
 
 
@@ -177,7 +180,10 @@ def flag_layer(given: Flags) -> Layer:
             name, _, value = part.partition("=")
             gates[name.strip()] = _truth(value.strip(), _TRUE, _FALSE)
     timeout = given.last("runtime-request-timeout")
-    return Layer(given.where, gates, None if timeout is None else _timeout(timeout))
+    seconds = None if timeout is None else _timeout(timeout)
+    return Layer(
+        given.where, gates, seconds, endpoint=given.last("container-runtime-endpoint") or None
+    )
 
 
 def duration(text: str) -> float:

@@ -2,7 +2,7 @@
 
 from nodeagent.facts.parse import read_number
 from nodeagent.model.packages import CONTAINERD, KUBELET
-from nodeagent.model.runtime import NO_LIMIT, NodeSays, Runtime
+from nodeagent.model.runtime import NO_LIMIT, Kubelet, NodeSays, Runtime
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.seams import Files, Machine
 
@@ -34,12 +34,12 @@ def read(machine: Machine, node: NodeSays | None) -> Runtime:
 
 def _read(machine: Machine, node: NodeSays | None, there: list[bool | Unreadable]) -> Runtime:
     """Only from here on is it worth loading the rest, and searching all processes."""
-    from nodeagent.facts import cdi, containerd, kata, kubelet  # noqa: PLC0415
+    from nodeagent.facts import cdi, containerd, crio, kata, kubelet  # noqa: PLC0415
     from nodeagent.facts.packages import Packages  # noqa: PLC0415
     from nodeagent.facts.processes import find  # noqa: PLC0415
 
     files = machine.files
-    found = find(files, kubelet.NAMES, (containerd.NAME,))
+    found = find(files, kubelet.NAMES, (containerd.NAME, crio.NAME))
     running = found.of(kubelet.NAMES)
     if running is None and True not in there:
         there += kubelet.traces(files)
@@ -53,12 +53,14 @@ def _read(machine: Machine, node: NodeSays | None, there: list[bool | Unreadable
     version = (node and node.kubelet) or said.get("kubelet")
     own = kubelet.read(files, running or found.closed, version)
     if own.version is None and own.name == "kubelet":
-        own = own._replace(version=_text(packages.version(KUBELET)))
+        own = own._replace(version=packages.version(KUBELET))
     daemon = next((each for each in found.processes if containerd.serves_pods(each)), None)
-    if _is_crio(files, node, daemon is not None):
-        cri = containerd.NOT_USED
+    other = found.of((crio.NAME,))
+    if _is_crio(files, node, own, runs=(daemon is not None, other is not None)):
+        cri = crio.read(files, other or found.closed)
+        cri = cri._replace(locked_bytes=_locked(files, other.pid) if other else found.closed)
     else:
-        cri = containerd.read(files, daemon or found.closed, within=own.name)
+        cri = containerd.read(files, daemon or found.closed or _untold(own), within=own.name)
         version = _containerd(node) or said.get("containerd")
         version = version or _text(packages.version(CONTAINERD))
         locked = _locked(files, daemon.pid) if daemon else found.closed
@@ -87,10 +89,22 @@ def _containerd(node: NodeSays | None) -> str | None:
     return version if name == "containerd" else None
 
 
-def _is_crio(files: Files, node: NodeSays | None, containerd_runs: bool) -> bool:
+def _untold(kubelet: Kubelet) -> Unreadable | None:
+    """A kubelet that may be part of something else, whose containerd is configured elsewhere."""
+    first = kubelet.layers[0] if kubelet.layers and not kubelet.running else None
+    return first if isinstance(first, Unreadable) else None
+
+
+def _is_crio(
+    files: Files, node: NodeSays | None, kubelet: Kubelet, *, runs: tuple[bool, bool]
+) -> bool:
+    """By the Node, else by the kubelet's own word, else by which of the two runs or is there."""
     if node and node.runtime:
         return node.runtime.startswith("cri-o://")
-    return not containerd_runs and files.has("/etc/crio") is True
+    endpoint = kubelet.endpoint()
+    if isinstance(endpoint, str):
+        return "crio" in endpoint
+    return runs[1] or (not runs[0] and files.has("/etc/crio") is True)
 
 
 def _locked(files: Files, pid: int) -> Seen[int]:

@@ -1,6 +1,7 @@
 """Debian's package database, found by plain search: it may have 10 MB."""
 
 STATUS = "/var/lib/dpkg/status"
+RPM = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 KUBELET = ("kubelet",)
 CONTAINERD = ("containerd.io", "containerd")
 KATA = ("kata-containers", "kata-runtime")

@@ -42,6 +42,7 @@ class Layer(NamedTuple):
     gates: Mapping[str, bool | None]
     timeout_s: float | None
     clears: bool = False
+    endpoint: str | None = None
 
 
 class Kubelet(NamedTuple):
@@ -52,7 +53,7 @@ class Kubelet(NamedTuple):
 
     name: str
     running: bool
-    version: str | None
+    version: Seen[str]
     layers: tuple[Layer | Unreadable, ...]
     unseen: Unreadable | None = None
 
@@ -77,9 +78,18 @@ class Kubelet(NamedTuple):
                 return Setting(layer.timeout_s, layer.where)
         return None
 
+    def endpoint(self) -> Seen[str]:
+        """The socket of the container runtime; None where nothing names it."""
+        for layer in reversed(self.layers):
+            if isinstance(layer, Unreadable):
+                return layer
+            if layer.endpoint:
+                return layer.endpoint
+        return None
+
 
 class Handler(NamedTuple):
-    """One runtime of containerd's. `config_there`: whether the file at `config` exists."""
+    """One of containerd's or CRI-O's. `config_there`: whether the file at `config` exists."""
 
     name: str
     kind: str
@@ -91,8 +101,9 @@ class Handler(NamedTuple):
 
 
 class Containerd(NamedTuple):
-    """Its configuration, imports included. `closed`: what of that could not be read.
+    """Its configuration, imports included, or CRI-O's in its place: `name` tells which.
 
+    `closed`: what of that could not be read.
     `locked_bytes` is RLIMIT_MEMLOCK of the process, which the VMs it starts inherit.
     """
 
@@ -101,6 +112,7 @@ class Containerd(NamedTuple):
     proxies: frozenset[str]
     closed: Unreadable | None
     locked_bytes: Seen[int]
+    name: str = "containerd"
 
 
 class Kata(NamedTuple):
@@ -137,12 +149,12 @@ class Runtime(NamedTuple):
     node: NodeSays | None = None
 
 
-def release(text: str | None) -> Release | None:
+def release(text: Seen[str]) -> Release | None:
     """`v1.35.2+k3s1` → (1, 35, 2), `1:10.0.2+ds-2` → (10, 0, 2); None where it is none.
 
     A Debian epoch goes, and so does whatever follows the dotted numbers.
     """
-    if not text:
+    if not text or isinstance(text, Unreadable):
         return None
     rest = text.partition(":")[2] if text.partition(":")[0].isdecimal() else text
     numbers: list[int] = []

@@ -150,6 +150,17 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-k3s-flag-overrides", 1, "KUBELET_NOT_PREPARED", NO_PODS),
     # Without a unit nobody can tell which flags it was started with.
     Expect("genoa-k3s-no-unit", 4, "NO_ACCESS", PODS_UNKNOWN),
+    Expect("genoa-crio", 0, None, RUNS),
+    Expect("genoa-crio-no-handler", 1, "RUNTIME_NOT_PREPARED", NO_PODS),
+    # What a kernel numbered 5.14 offers is not believed of its parameter alone.
+    Expect(
+        "genoa-rhel-kubelet",
+        0,
+        None,
+        RUNS,
+        inspector=View(4, "SNP_UNPROVEN", SNP_UNKNOWN.replace("runtime=skip", "runtime=pass")),
+        warns=("KERNEL_OLD_FOR_GPU",),
+    ),
     Expect("genoa-rke2", 0, None, RUNS),
     Expect("genoa-rke2-stopped", 0, None, RUNS),
     # Not capable, so nothing else is blamed.

@@ -3,7 +3,7 @@
 The kubelet's files are kubeadm's, containerd's and Kata's are kata-deploy's, shortened.
 """
 
-from tests.hosts import cpus, hgx, sockets
+from tests.hosts import cpus, hgx, kernels, sockets
 from tests.hosts.draft import Delta, Draft
 
 KUBELET_PID = 3101
@@ -447,6 +447,50 @@ def rke2_stopped(draft: Draft) -> None:
     draft.put("/usr/local/lib/systemd/system/rke2-agent.service", unit)
 
 
+_CRIO = f"""\
+[crio.runtime.runtimes.{HANDLER}]
+runtime_path = "/opt/kata/bin/containerd-shim-kata-v2"
+runtime_type = "vm"
+runtime_root = "/run/vc"
+runtime_config_path = "{SHIM_CONFIG}"
+privileged_without_host_devices = true
+"""
+CRIO_KATA = "/etc/crio/crio.conf.d/99-kata-deploy"
+"""kata-deploy's file, which has no ending; CRI-O takes all that lies there."""
+
+
+def crio(draft: Draft) -> None:
+    """CRI-O in the place of containerd."""
+    node(draft)
+    end(draft, CONTAINERD_PID)
+    draft.remove("/etc/containerd")
+    run(draft, CONTAINERD_PID, "crio", "/usr/bin/crio")
+    lock("unlimited")(draft)
+    configure(_CONFIG + PREPARED + "containerRuntimeEndpoint: unix:///var/run/crio/crio.sock\n")(
+        draft
+    )
+    draft.put("/etc/crio/crio.conf", '[crio.runtime]\ndefault_runtime = "crun"\n')
+    crun = '[crio.runtime.runtimes.crun]\nruntime_path = "/usr/libexec/crio/crun"\n'
+    draft.put("/etc/crio/crio.conf.d/10-crio.conf", crun)
+    draft.put(CRIO_KATA, _CRIO)
+    draft.versions = {"kubelet": "v1.35.2"}
+
+
+def rhel(draft: Draft) -> None:
+    """The kubelet and the rest by RPM, which is asked for no version."""
+    crio(draft)
+    kernels.rhel_9(draft)
+    draft.versions = {}
+    draft.remove("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf")
+    draft.remove("/etc/default")
+    text = _KUBEADM.replace("/etc/default/kubelet", "/etc/sysconfig/kubelet")
+    draft.put("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", text)
+    draft.put("/etc/sysconfig/kubelet", "KUBELET_EXTRA_ARGS=--runtime-request-timeout=30m")
+    end(draft, KUBELET_PID)
+    draft.put("/var/lib/rpm/rpmdb.sqlite", b"SQLite format 3\0")
+    draft.absent |= {"/var/lib/dpkg", "/usr/lib/sysimage/rpm"}
+
+
 _HGX = (cpus.genoa_dual, sockets.two(tib=2), hgx.baseboard(hgx.H100, nvswitches=4))
 
 NODES: dict[str, tuple[str, tuple[Delta, ...]]] = {
@@ -502,6 +546,9 @@ NODES: dict[str, tuple[str, tuple[Delta, ...]]] = {
     "genoa-k3s-unit": ("k3s, prepared by flags of its unit", (k3s_by_unit,)),
     "genoa-k3s-flag-overrides": ("k3s, whose file overrides", (k3s_flag_overrides,)),
     "genoa-k3s-no-unit": ("k3s, started in another way", (k3s_without_unit,)),
+    "genoa-crio": ("CRI-O with Kata's handler", (crio,)),
+    "genoa-crio-no-handler": ("CRI-O without it", (crio, without(CRIO_KATA))),
+    "genoa-rhel-kubelet": ("RHEL, all by RPM, the kubelet stopped", (rhel,)),
     "genoa-rke2": ("RKE2, prepared by kubelet-arg", (rke2,)),
     "genoa-rke2-stopped": ("RKE2, prepared, not running", (rke2_stopped,)),
 }

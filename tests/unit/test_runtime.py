@@ -396,17 +396,6 @@ def test_without_containerds_files_a_node_that_knows_no_kata_proves_that_there_i
     assert found.code is Code.KATA_MISSING
 
 
-def test_another_runtime_than_containerd_is_not_blamed(tmp_path: Path) -> None:
-    def delta(draft: Draft) -> None:
-        kube.end(draft, kube.CONTAINERD_PID)
-        draft.remove("/etc/containerd")
-        draft.put("/etc/crio/crio.conf", "")
-
-    judgement = judged(_host(tmp_path, delta))
-
-    assert _named(judgement, "runtime.handler").verdict is Verdict.UNKNOWN
-
-
 # Handlers and Kata.
 
 
@@ -596,24 +585,3 @@ def test_a_proc_that_hides_processes_proves_nothing(tmp_path: Path) -> None:
     found = _named(judged(_host(tmp_path, delta)), "runtime.settings")
 
     assert found.verdict is Verdict.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("text", "verdict"),
-    [
-        ("assets: {hypervisor: {qemu: {version: v9.1.0}}}", Verdict.FAIL),
-        ("assets:\n hypervisor:\n  qemu:\n   version: v9.1.0", Verdict.FAIL),
-        ("assets:\n  hypervisor:\n    qemu:\n      version: v9.1.0\n", Verdict.FAIL),
-        ("assets:\n  hypervisor:\n    qemu:\n      version: 'v10.2.1' # new\n", Verdict.PASS),
-        ("assets:\n  hypervisor:\n    qemu:\n      version: v10.2.1 # new\n", Verdict.PASS),
-        ("assets:\n  hypervisor:\n    qemu:\n      tag: x\n", Verdict.SKIP),
-        ("assets:\n  hypervisor:\n    qemu:\n  other:\n      version: v9.1.0\n", Verdict.SKIP),
-    ],
-)
-def test_katas_list_of_versions_is_read_however_it_is_written(
-    text: str, verdict: Verdict, tmp_path: Path
-) -> None:
-    def delta(draft: Draft) -> None:
-        draft.put("/opt/kata/versions.yaml", text)
-
-    assert _named(judged(_host(tmp_path, delta)), "runtime.qemu").verdict is verdict
