@@ -39,13 +39,15 @@ def _lines(raw: bytes) -> list[_Line]:
     if not raw.isascii():
         raise _NotPlainError
     found: list[_Line] = []
+    marked = False
     for whole in raw.decode().split("\n"):
         text = whole.strip(" ")
         if not text.isprintable() or whole.startswith(("...", "%")):
             raise _NotPlainError
         if whole.startswith("---"):
-            if found or text != "---":
+            if found or marked or text != "---":
                 raise _NotPlainError
+            marked = True
         elif text and not text.startswith("#"):
             found.append(_Line(len(whole) - len(whole.lstrip(" ")), text))
     return found

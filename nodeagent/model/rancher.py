@@ -52,23 +52,32 @@ def config_excerpt(raw: bytes) -> bytes:
     if len(raw) > LIMIT:
         return NOT_PLAIN
     kept: list[bytes] = []
-    key = ""
+    key, begun = "", False
     for line in map(bytes.rstrip, raw.split(b"\n")):
         if line.startswith((b"---", b"...")):
-            if key or line[3:].strip():
+            if begun or line != b"---":
                 break
-        elif line and not line.lstrip().startswith(b"#"):
-            begins = line[:1] not in {b" ", b"\t", b"-", b"]"}
+            begun = True
+        elif not line or line.lstrip().startswith(b"#"):
+            # Where a text goes on over lines, an empty one and a comment mean something.
+            kept += [b"#" if line else b""] if key in _KEYS else []
+        else:
+            begins = line[:1] not in {b" ", b"\t", b"-"}
             key = _key(line) if begins else key
-            if not key or (not begins and key in _KEYS and _may_be_entry(line)):
+            if not key or (key in _KEYS and _is_odd(line, begins=begins)):
                 return NOT_PLAIN
             kept += [line] if key in _KEYS else []
-    return b"".join(line + b"\n" for line in kept)
+            begun = True
+    text = b"\n".join(kept).rstrip(b"\n")
+    return text + b"\n" if text else b""
 
 
-def _may_be_entry(line: bytes) -> bool:
-    """A key of another mapping, as it may stand below a list that was never closed."""
-    return b": " in line or line.endswith(b":")
+def _is_odd(line: bytes, *, begins: bool) -> bool:
+    """A text of many lines, or what may be a key of another mapping below a list."""
+    if any(line.count(each) % 2 for each in (b'"', b"'")) or line.count(b"[") != line.count(b"]"):
+        return True
+    text = line.rstrip(b"+-0123456789").endswith((b"|", b">"))
+    return text or (not begins and (b": " in line or line.endswith(b":")))
 
 
 def _key(line: bytes) -> str:

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nodeagent.capture.archive import open_capture
+from nodeagent.facts import documents
 from nodeagent.facts.look import look
 from nodeagent.model import rancher
 from nodeagent.model.findings import Finding
@@ -13,7 +16,7 @@ from tests.hosts import kubernetes as kube
 from tests.hosts.base import genoa_ready
 from tests.hosts.draft import Delta, Draft
 from tests.unit.captures import captured_host, replayed, written
-from tests.unit.looks import drafted, judged
+from tests.unit.looks import drafted, judged, thorough
 
 GATE = "feature-gates=RuntimeClassInImageCriApi=true"
 SLOW = "runtime-request-timeout=20m"
@@ -209,3 +212,27 @@ def test_of_a_unit_no_more_is_taken_than_the_kubelet_gets(text: str) -> None:
 
     assert "secret" not in part
     assert rancher.unit_excerpt(part) == part
+
+
+_LINES = (
+    *("kubelet-arg:", "- |", "kubelet-arg+:", "kubelet-arg: a=b", "'kubelet-arg': [a, 'b']", "- a"),
+    *("  - c=d", "token: hidden", "token:", "- x", "  - x", "  x", "token: |", "]", "- k: v", "{}"),
+    *("  inner: hidden", "token: >-", "'token': hidden", "# hidden", "  # hidden", "---", "..."),
+    *("kubelet-arg: [", "  a,", "  b]", "token: [", "debug: true", "", "  ", "- - a", ": hidden"),
+    *('token: "hidden', '  x"', "? kubelet-arg", "kubelet-arg: |", "&a x: hidden", "<<: hidden"),
+)
+
+
+@thorough
+@given(lines=st.lists(st.sampled_from(_LINES), max_size=7))
+def test_what_is_left_of_a_file_means_what_it_meant_and_holds_no_token(lines: list[str]) -> None:
+    raw = "\n".join(lines).encode()
+    part = rancher.config_excerpt(raw)
+    try:
+        whole = documents.table(documents.yaml(raw))
+    except ValueError:
+        return  # k3s does not start with it either
+    assert b"hidden" not in part
+    if part != rancher.NOT_PLAIN:
+        kept = documents.table(documents.yaml(part))
+        assert kept == {key: whole[key] for key in whole if key.startswith("kubelet-arg")}

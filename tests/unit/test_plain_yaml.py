@@ -20,7 +20,18 @@ _PIECES = [
     *("x: a: b", "x: a:", "x: [a, b]", "x: {a: b}", "x: 'a''b'", 'x: "a\\n"', "x: 'a", "x: a'b"),
     *("x:y", "x : y", "x: -1", "- -1", "x: - y", "plain", "x: @a", "x: `a", "x: a#b", "x: 'a' # c"),
     *("x:\ty", "\tx: y", "x: a\tb", "é: x", "x: 'é'", "x: \x85", "x: a:b", "=: x", "y: yes", ""),
-    *("- 'a': b", "x: %a", "x: ,a", "x: a, b", "x: }", "x: ...", "x: ---", "- ---", "x: 'a: b'"),
+    *(
+        "- 'a': b",
+        "x: %a",
+        "x: ,a",
+        "x: a, b",
+        "x: }",
+        "x: ...",
+        "x: ---",
+        "- ---",
+        "x: 'a: b'",
+        "---\n---",
+    ),
 ]
 _TEXTS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from(_PIECES)).map(
