@@ -4,7 +4,6 @@ import random
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,14 @@ from nodeagent.errors import CaptureError
 from nodeagent.facts.look import look
 from nodeagent.labels import desired
 from nodeagent.model.findings import Judgement
-from nodeagent.model.words import Profile, Verdict
+from nodeagent.model.words import Profile
 from nodeagent.report.document import document
 from nodeagent.report.text import report
 from tests.hosts.expected import TABLE
 from tests.unit.captures import MEMORY, captured_host, written
-from tests.unit.looks import EXAMPLES, REQUIRED, Veiled
+from tests.unit.evidence import READY, Evidence, Inputs, evidence, passes
+from tests.unit.looks import EXAMPLES, REQUIRED
 from tests.unit.mutations import DONE, Damaged
-from tests.unit.recalled import recalled
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 NAMES = [each.name for each in TABLE]
@@ -33,25 +32,11 @@ PER_HOST_GONE = MUTATIONS // 5 // len(NAMES) + 1
 
 pytestmark = pytest.mark.timeout(300 + EXAMPLES)
 
-Passed = tuple[str, str | None]
-
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         yield Path(name) / "capture"
-
-
-def _judged(machine: Veiled, profile: Profile = Profile.SNP_GPU) -> Judgement:
-    return judge(look(machine), profile=profile, want=None, policy=REQUIRED)
-
-
-def _passes(judgement: Judgement) -> set[Passed]:
-    return {
-        (each.check, each.outcome.device)
-        for each in judgement.findings
-        if each.verdict is Verdict.PASS
-    }
 
 
 def _say_everything(path: Path, profile: Profile) -> Judgement:
@@ -79,41 +64,45 @@ def test_no_damage_raises(name: str, folder: Path) -> None:
     DONE.append(PER_HOST)
 
 
-@cache
-def _evidence(name: str) -> dict[Passed, set[str]]:
-    """What each pass of this host rests on: the inputs without which it is said no more."""
-    found: dict[Passed, set[str]] = {}
-    with recalled(str(HOSTS / name)) as machine:
-        whole = Veiled(machine)
-        before = _passes(_judged(whole))
-        for asked in whole.asked:
-            after = _judged(Veiled(machine, hidden=lambda each, asked=asked: each == asked))  # type: ignore[misc]
-            for passed in before - _passes(after):
-                found.setdefault(passed, set()).add(asked)
-    return found
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_no_pass_survives_its_evidence(name: str, folder: Path) -> None:
-    evidence = _evidence(name)
+    found, _ = evidence(name)
     damaged = Damaged(written(captured_host(HOSTS / name), folder))
-    inputs = sorted(set().union(*evidence.values()))
-    for number in range(PER_HOST_GONE if inputs else 0):
+    sets = sorted({tuple(sorted(gone)) for each in found.values() for gone in each})
+    for number in range(PER_HOST_GONE if sets else 0):
         chance = random.Random(f"{name} {number}")
-        gone = set(chance.sample(inputs, min(len(inputs), chance.choice((1, 1, 2, 5)))))
-        damaged.forget(gone)
-        judgement = _say_everything(folder, Profile.SNP_GPU)
-        for passed in _passes(judgement):
-            assert not evidence.get(passed, set()) & gone, (passed, sorted(gone))
-        damaged.mend()
+        some = chance.sample(sets, min(len(sets), chance.choice((1, 1, 2, 5))))
+        _forget(damaged, folder, frozenset().union(*some), found)
     DONE.append(PER_HOST_GONE)
 
 
-def test_there_is_evidence_to_take_away() -> None:
-    evidence = _evidence("genoa-ready")
+@pytest.mark.parametrize("name", READY)
+def test_every_pass_of_a_ready_host_goes_with_its_evidence(name: str, folder: Path) -> None:
+    """Each is tried, with the fewest inputs at a time; one that rests on nothing is named."""
+    found, untried = evidence(name)
+    assert untried == set()
 
-    assert len(evidence) > 10
-    assert {"probe:bar0:0000:41:00.0", "/proc/cpuinfo"} <= set().union(*evidence.values())
+    damaged = Damaged(written(captured_host(HOSTS / name), folder))
+    tried = {min(sets, key=lambda gone: (len(gone), sorted(gone))) for sets in found.values()}
+    for gone in sorted(tried, key=sorted):
+        _forget(damaged, folder, gone, found)
+    DONE.append(len(tried))
+
+
+def _forget(damaged: Damaged, folder: Path, gone: Inputs, found: Evidence) -> None:
+    """Take the inputs out of the capture, and see that every pass that they carried has gone."""
+    damaged.forget(gone)
+    for passed in passes(_say_everything(folder, Profile.SNP_GPU)):
+        assert not any(each <= gone for each in found.get(passed, ())), (passed, sorted(gone))
+    damaged.mend()
+
+
+def test_evidence_is_found_where_two_witnesses_say_the_same() -> None:
+    found, _ = evidence("genoa-ready")
+
+    assert frozenset({"probe:bar0:0000:41:00.0"}) in found["gpu.mode", None]
+    assert found["snp.api", None] == {frozenset({"probe:log", "probe:sev:1"})}
+    assert all(len(gone) > 1 for gone in found["snp.smee", None])
 
 
 def test_mending_leaves_no_trace(folder: Path) -> None:
