@@ -326,6 +326,8 @@ TABLE: tuple[Expect, ...] = (
     Expect("genoa-no-kvm-device", 1, "KVM_DEVICE_MISSING", NO_SNP_ASKED),
     Expect("genoa-no-tmr", 1, "SEV_ES_UNAVAILABLE", NO_SNP_ASKED, inspector=SEES_READY),
     Expect("genoa-cured-by-reload", 0, None, READY),
+    # It bites where the PSP is initialised again.
+    Expect("genoa-cpu-offlined", 0, None, READY, warns=("CPUS_OFFLINE",)),
     Expect("genoa-leaking-pages", 0, None, READY, warns=("SNP_LOG_TROUBLE",)),
     Expect("genoa-state-lost", 1, "SNP_STATE_LOST", NO_SNP_ASKED, inspector=SEES_READY),
     # A GPU could not be handed over.

@@ -164,6 +164,7 @@ PSP: dict[str, Recipe] = {
     "genoa-no-kvm-device": ("kvm_amd is loaded, /dev/kvm is not there", (snp.no_kvm_device,)),
     "genoa-no-tmr": ("the PSP's driver found no memory", (snp.no_tmr,)),
     "genoa-cured-by-reload": ("an old INIT failure, and a new INIT", (snp.cured_by_reload,)),
+    "genoa-cpu-offlined": ("somebody took CPU 191 offline", (snp.one_cpu_taken_offline,)),
     "genoa-leaking-pages": ("ready, and the log has RMP trouble", (snp.leaks_pages,)),
     "genoa-state-lost": ("KVM says Y, the PSP is uninitialised", (snp.state_lost,)),
 }

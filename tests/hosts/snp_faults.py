@@ -276,6 +276,11 @@ def nosmt(draft: Draft) -> None:
     draft.smt = "forceoff"
 
 
+def one_cpu_taken_offline(draft: Draft) -> None:
+    """By hand, after SNP had started: SMT stays on."""
+    draft.online = draft.present - 1
+
+
 def all_cpus_wanted(draft: Draft) -> None:
     """7.2 asks before the PSP would: no error code, and SNP_INIT is never tried."""
     nosmt(draft)

@@ -1,18 +1,16 @@
 """Every code has something to do about it, and is said of some host."""
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from nodeagent.checks.judge import judge
 from nodeagent.checks.remedies import REMEDIES
 from nodeagent.model.codes import Code
-from nodeagent.model.facts import Facts
-from nodeagent.model.policy import GPU_FSP, Floor
-from nodeagent.model.words import CcMode, Profile, Restart, Who
+from nodeagent.model.policy import GPU_FSP, Floor, Policy
+from nodeagent.model.words import CcMode, Profile, Restart, Verdict, Who
 from tests.hosts.expected import TABLE
-from tests.unit.looks import REQUIRED, SHIPPED, facts_of, inspected
+from tests.unit.looks import REQUIRED, SHIPPED, judged
 
 
 def test_every_remedy_says_something_to_do() -> None:
@@ -42,28 +40,82 @@ def test_every_code_is_used_by_some_check() -> None:
 
 # No floor of GPU firmware is shipped; a site may have one.
 _OWN = Floor("own", GPU_FSP, (3, 0), "a site's file", "2026-11-01", "high", chip="gh100")
-_SITE = REQUIRED._replace(guest_bytes=1 << 40, floors=(*REQUIRED.floors, _OWN))
+_SITE = Policy(floors=(_OWN,), require_floors=True)
 
-ASKED = (
-    (Profile.SNP_GPU, None, _SITE),
-    (Profile.SNP_GPU, CcMode.PPCIE, SHIPPED),
-    (Profile.GPU, None, SHIPPED),
-    (Profile.GPU, CcMode.OFF, SHIPPED),
+
+class Asked(NamedTuple):
+    """A host that TABLE does not ask so: what leads its report then."""
+
+    code: Code
+    host: str
+    policy: Policy = SHIPPED
+    profile: Profile = Profile.SNP_GPU
+    want: CcMode | None = None
+
+
+ROOTS = (
+    Asked(Code.TCB_BELOW_FLOOR, "genoa-ready", REQUIRED),
+    Asked(Code.TCB_DECODE_SUSPECT, "genoa-tcb-odd", REQUIRED),
+    Asked(Code.TCB_NOT_KNOWN, "genoa-no-privileges", REQUIRED),
+    Asked(Code.NO_FLOOR_KNOWN, "venice", REQUIRED),
+    Asked(Code.SEV_FW_BELOW_FLOOR, "genoa-sev-1.55.30", REQUIRED),
+    Asked(Code.MICROCODE_TOO_OLD, "genoa-old-microcode", REQUIRED),
+    Asked(Code.MICROCODE_DIFFERS, "genoa-odd-microcode", REQUIRED),
+    Asked(Code.ALIAS_CHECK_MISSING, "genoa-no-alias-check", REQUIRED),
+    Asked(Code.PART_NOT_FUSED, "genoa-not-fused", REQUIRED),
+    Asked(Code.DEBUG_NOT_LOCKED, "genoa-debug-open", REQUIRED),
+    Asked(Code.CHIP_KEY_MASKED, "genoa-chip-key-masked", REQUIRED),
+    Asked(Code.BIOS_TOO_OLD, "milan-old-bios", REQUIRED),
+    Asked(Code.GPU_FW_TOO_OLD, "genoa-ready", _SITE),
+    Asked(Code.GPU_C2C, "gh200", profile=Profile.GPU),
+    Asked(Code.GPU_MODE_UNWANTED, "genoa-ready", want=CcMode.PPCIE),
+    Asked(Code.WANTED_MODE_NEVER_READY, "genoa-gpu-off", want=CcMode.OFF),
 )
-"""What is asked of each host. Profile snp says nothing that snp-gpu would not say too."""
+
+WARNED = (
+    (Code.CPU_NOT_EPYC, "threadripper", "cpu.name"),
+    (Code.CPUS_OFFLINE, "genoa-cpu-offlined", "cpus.online"),
+    (Code.SNP_LOG_TROUBLE, "genoa-leaking-pages", "log.trouble"),
+    (Code.OPTION_HAZARD, "genoa-mitigations-off", "kernel.options"),
+    (Code.OPTION_IGNORED, "genoa-option-of-wrong-module", "kernel.typos"),
+    (Code.KERNEL_OLD_FOR_CPU, "turin-ready-6.12", "kernel.for_cpu"),
+    (Code.KERNEL_OLD_FOR_GPU, "genoa-ready-6.11", "kernel.for_gpu"),
+    (Code.ASIDS_EXHAUSTED, "genoa-asids-exhausted", "snp.asids.free"),
+    (Code.ASIDS_LOW, "genoa-asids-low", "snp.asids.free"),
+    (Code.REBOOT_PENDING, "genoa-newer-kernel", "kernel.newest"),
+    (Code.SEV_FW_PENDING, "genoa-newer-sev-firmware", "firmware.newest"),
+    (Code.TCB_REPORTED_LAGS, "genoa-tcb-lags", "tcb.reported"),
+    (Code.CHIP_ID_MASKED, "genoa-chip-id-masked", "tcb.chip"),
+    (Code.HOST_DRIVER_LOADED, "genoa-gpu-on-nvidia", "host.drivers"),
+    (Code.ACS_MISSING, "genoa-acs-off", "pci.acs"),
+    (Code.IOMMUFD_MISSING, "genoa-no-iommufd", "vfio.iommufd"),
+    (Code.D3COLD_HAZARD, "genoa-d3cold-allowed", "gpu.d3cold"),
+    (Code.LINK_DEGRADED, "genoa-gpu-x8", "pci.links"),
+    (Code.RUNTIME_TOO_OLD, "genoa-containerd-2.1", "runtime.containerd"),
+    (Code.LIMITS_TOO_LOW, "genoa-inotify-low", "runtime.limits"),
+)
+"""What never gates is no root: the check of that host which warns of it, under no other fault."""
 
 
-def _said(facts: Facts) -> Iterator[str]:
-    for profile, want, policy in ASKED:
-        for each in judge(facts, profile=profile, want=want, policy=policy).findings:
-            yield from (code.value for code in (each.code, each.outcome.cause) if code)
+@pytest.mark.parametrize("row", ROOTS, ids=lambda row: row.code.value)
+def test_a_code_leads_the_report(row: Asked, hosts: Path) -> None:
+    found = judged(hosts / row.host, profile=row.profile, want=row.want, policy=row.policy)
+
+    assert found.root
+    assert found.root.code is row.code
 
 
-@pytest.mark.timeout(300)  # alone it is the first to look at every host
-def test_every_code_is_said_of_some_host(hosts: Path) -> None:
-    """Or of what an unprivileged pod sees of it; a code that none says is a promise unkept."""
-    said: set[str] = set()
-    for each in TABLE:
-        said.update(_said(facts_of(hosts / each.name)), _said(inspected(each.name)))
+@pytest.mark.parametrize(("code", "host", "check"), WARNED, ids=str)
+def test_a_code_is_warned_of(code: Code, host: str, check: str, hosts: Path) -> None:
+    [found] = [each for each in judged(hosts / host).findings if each.check == check]
+
+    assert (found.verdict, found.code, found.under) == (Verdict.WARN, code, None)
+
+
+def test_every_code_stands_in_a_table() -> None:
+    """As the root of a host, as the cause of one, or as a row above; each row is a test."""
+    said = {each.root for each in TABLE} | {each.cause for each in TABLE}
+    said |= {each.inspector.root for each in TABLE if each.inspector}
+    said |= {row.code.value for row in ROOTS} | {code.value for code, _, _ in WARNED}
 
     assert {code.value for code in Code} - said == set()
