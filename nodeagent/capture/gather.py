@@ -5,14 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from nodeagent.capture.answers import Json, answers
+from nodeagent.capture.excerpts import Excerpts
 from nodeagent.capture.processes import PROC, choose_processes
 from nodeagent.capture.record import Record
 from nodeagent.capture.shape import NOT_CAPTURED, encoded, errno_name
 from nodeagent.errors import CaptureError
 from nodeagent.host import klog
-from nodeagent.model import rancher
 from nodeagent.model.host import Uname
-from nodeagent.model.packages import STATUS, excerpt
 from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Files
 
@@ -194,10 +193,10 @@ def _put_log(record: Record, tree: _Tree, denied: dict[str, str]) -> str | None:
 
 
 def _contents(record: Record, files: Files) -> Iterator[tuple[str, bytes]]:
+    excerpts = Excerpts(record)
     for path, seen in record.contents.items():
-        if not isinstance(seen, bytes):
-            continue
-        yield path, _kept(record, path, seen)
+        if isinstance(seen, bytes):
+            yield path, excerpts.of(path, seen)
     for path, pieces in record.pieces.items():
         # The look had it open and read some words; what lies between must not read as zeros.
         whole = files.read_bytes(path, _WHOLE_CONFIG)
@@ -208,36 +207,6 @@ def _contents(record: Record, files: Files) -> Iterator[tuple[str, bytes]]:
             if offset <= len(content):
                 content[offset : offset + len(piece)] = piece
         yield path, bytes(content)
-
-
-def _kept(record: Record, path: str, seen: bytes) -> bytes:
-    """What of a file is anybody else's business."""
-    part = rancher.excerpt(path, seen)
-    if part is not None:  # beside it stands the cluster's token
-        return part
-    if path == STATUS:
-        return excerpt(seen)
-    if path.endswith("/cmdline") and _is_rancher(record, path):
-        return b"".join(word + b"\0" for word in _given(seen))
-    if len(seen) < record.limits[path] or path.endswith("/config"):
-        return seen
-    return _without_half_a_word(seen)
-
-
-def _is_rancher(record: Record, cmdline: str) -> bool:
-    name = record.contents.get(f"{cmdline.removesuffix('/cmdline')}/comm")
-    return isinstance(name, bytes) and name.decode(errors="replace").strip() in rancher.PROCESSES
-
-
-def _given(cmdline: bytes) -> list[bytes]:
-    words = cmdline.rstrip(b"\0").decode(errors="surrogateescape").split("\0")
-    return [word.encode(errors="surrogateescape") for word in rancher.given(words)]
-
-
-def _without_half_a_word(raw: bytes) -> bytes:
-    """Where a read ended at its limit: half a secret is not recognised, and half of one is left."""
-    end = max(raw.rfind(blank) for blank in (b" ", b"\n", b"\0", b"\t"))
-    return raw[: end + 1] if end >= 0 else raw
 
 
 def _answers_by_path(record: Record) -> Iterator[tuple[str, object]]:

@@ -4,16 +4,10 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from nodeagent.model import units
 from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Files
 
-FOLDERS = (
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
 _LIMIT = 64 << 10
 _MAX_DROP_INS = 64
 _PREFIXES = "@-:+!|"
@@ -80,7 +74,7 @@ def _texts(files: Files, unit: str) -> dict[str, str] | Unreadable:
     """The unit's text by path, its own file first; the folder named first wins by name."""
     found: dict[str, str] = {}
     drop_ins: dict[str, str] = {}
-    for folder in FOLDERS:
+    for folder in units.FOLDERS:
         path = f"{folder}/{unit}"
         text = files.read(path, _LIMIT) if not found else None
         names = files.names(f"{path}.d")
@@ -102,15 +96,7 @@ def _texts(files: Files, unit: str) -> dict[str, str] | Unreadable:
 
 def _settings(texts: dict[str, str]) -> Iterator[tuple[str, str]]:
     for text in texts.values():
-        section = ""
-        # k3s' installer ends its unit with a backslash: the line after it is empty.
-        for line in f"{text}\n".replace("\\\n", " ").split("\n"):
-            words = line.strip()
-            if words.startswith("["):
-                section = words
-            key, equals, value = words.partition("=")
-            if equals and section == "[Service]" and not words.startswith(("#", ";")):
-                yield key.strip(), value.strip()
+        yield from units.settings(text)
 
 
 def _service(settings: Iterator[tuple[str, str]]) -> _Service:
