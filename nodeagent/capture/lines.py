@@ -28,11 +28,14 @@ class Lines:
             (("masked-",), self._own),
             (("linux version ",), lambda line: p.BUILDER.sub(self._builder, line)),
             (("://",), lambda line: p.URL_USER.sub(self._url_user, line)),
+            (("proxy",), self._proxies),
             (p.SECRET_MARKS, self._secrets),
             ((), lambda line: p.TOKENS.sub(self._token, line)),
             (("hostname", "host-name", "host_name", "node", "ip="), self._hosts),
-            (("serial", "tag", "s/n"), self._serials),
-            (("-",), self._uuids),
+            (("root=", "ks=", "repo=", "inst.", "target_ip"), self._net_boot),
+            (("sandbox", "_image", "-image", "endpoint", "configs", "mirrors"), self._images),
+            (("serial", "tag", "s/n", "sn"), self._serials),
+            (("-", ":"), self._uuids),
             (("/dev/", "by-id", "rd.l", "cryptdevice"), self._volumes),
             ((), self._ids),
             ((), self._addresses),
@@ -68,10 +71,23 @@ class Lines:
             line = pattern.sub(self._host, line)
         return line
 
+    def _proxies(self, line: str) -> str:
+        return p.NO_PROXY.sub(self._no_proxy, p.PROXY.sub(self._proxy, line))
+
+    def _net_boot(self, line: str) -> str:
+        return p.NET_BOOT.sub(self._host, line)
+
+    def _images(self, line: str) -> str:
+        return p.IMAGE_HOST.sub(self._host, line)
+
     def _serials(self, line: str) -> str:
-        return p.SERIAL_OPTION.sub(self._serial, p.SERIAL.sub(self._serial, line))
+        for pattern in (p.SERIAL, p.SERIAL_SAID, p.SERIAL_OPTION):
+            line = pattern.sub(self._serial, line)
+        return line
 
     def _uuids(self, line: str) -> str:
+        if line.count(":") >= 3:
+            line = p.MD_UUID.sub(self._md_uuid, line)
         return p.SHORT_UUID.sub(self._short_uuid, p.UUID.sub(self._uuid, line))
 
     def _volumes(self, line: str) -> str:
@@ -88,6 +104,9 @@ class Lines:
     def _addresses(self, line: str) -> str:
         if line.count(":") >= 5 or line.count("-") >= 5 or "enx" in line:
             line = p.MAC.sub(self._mac, line)
+        if line.count(".") >= 2:
+            line = p.MAC_DOTTED.sub(self._mac, line)
+        line = p.MAC_SAID.sub(lambda match: match[1] + self._mac_digits(match[2].lower()), line)
         if line.count(":") >= 2:
             line = p.IPV6.sub(self._ipv6, line)
         if line.count(".") >= 3:
@@ -132,8 +151,25 @@ class Lines:
         hidden = self._known.name(Kind.USER, user) if user else ""
         return f"://{hidden}{colon}{self._known.secret(password) if password else ''}@"
 
+    def _proxy(self, match: re.Match[str]) -> str:
+        user, _, password = (match[2] or "").removesuffix("@").partition(":")
+        hidden = f"{self._known.name(Kind.USER, user)}" if user else ""
+        hidden += f":{self._known.secret(password)}" if password else ""
+        return f"{match[1]}{hidden}{'@' if match[2] else ''}{self._known.host(match[3])}"
+
+    def _no_proxy(self, match: re.Match[str]) -> str:
+        return match[1] + ",".join(map(self._no_proxy_item, match[2].split(",")))
+
+    def _no_proxy_item(self, item: str) -> str:
+        bare = item.lstrip("*.")
+        if not bare or not (bare[0].isalnum() and any(c.isalpha() for c in bare)) or "/" in bare:
+            return item  # an address, which is masked as such
+        name, colon, port = bare.partition(":")
+        return item[: len(item) - len(bare)] + self._known.host(name) + colon + port
+
     def _secret(self, match: re.Match[str]) -> str:
-        group = next(name for name in ("v1", "v2", "v3") if match[name] is not None)
+        values = ("v1", "v2", "v3", "v4", "v5", "v6")
+        group = next(name for name in values if match[name] is not None)
         start, end = match.start(group) - match.start(), match.end(group) - match.start()
         is_user = (match["n1"] or match["n2"]).lower() == "username"
         value = match[group]
@@ -149,6 +185,14 @@ class Lines:
         if hidden == digits:
             return match[0]
         return "-".join((hidden[:8], hidden[8:12], hidden[12:16], hidden[16:20], hidden[20:]))
+
+    def _md_uuid(self, match: re.Match[str]) -> str:
+        """mdraid's way to write one."""
+        digits = match[0].replace(":", "").lower()
+        hidden = self._hex128(digits)
+        if hidden == digits:
+            return match[0]
+        return ":".join(hidden[at : at + 8] for at in range(0, 32, 8))
 
     def _hex128(self, digits: str) -> str:
         """Version 4 in shape, and so low that nobody could take it for a real one."""
@@ -173,16 +217,22 @@ class Lines:
         return match[1] + hidden + rest
 
     def _mac(self, match: re.Match[str]) -> str:
-        between = ":" if ":" in match[0] else "-" if "-" in match[0] else ""
-        digits = match[0].replace(":", "").replace("-", "").lower()
-        if len(set(digits)) == 1:
+        between = next((each for each in ":-." if each in match[0]), "")
+        digits = match[0].replace(between, "") if between else match[0]
+        hidden = self._mac_digits(digits.lower())
+        if hidden == digits.lower():
             return match[0]
+        step = 4 if between == "." else 2
+        return between.join(hidden[at : at + step] for at in range(0, len(hidden), step))
+
+    def _mac_digits(self, digits: str) -> str:
+        if len(set(digits)) == 1:
+            return digits
         if digits.startswith("0200000000"):
             self._known.see(Kind.ADDRESS, digits)
-            return match[0]
+            return digits
         width = len(digits)
-        digits = self._known.shaped(Kind.ADDRESS, digits, lambda n: f"02{n:0{width - 2}x}")
-        return between.join(digits[at : at + 2] for at in range(0, width, 2))
+        return self._known.shaped(Kind.ADDRESS, digits, lambda n: f"02{n:0{width - 2}x}")
 
     def _ipv6(self, match: re.Match[str]) -> str:
         import ipaddress  # noqa: PLC0415 - only where something looks like one
@@ -208,7 +258,7 @@ class Lines:
         if match[0].startswith(("192.0.2.", "198.18.", "198.19.")):
             self._known.see(Kind.ADDRESS, match[0])
             return match[0]
-        return self._known.shaped(Kind.ADDRESS, match[0], _ipv4)
+        return self._known.shaped(Kind.ADDRESS, match[0], _set_aside)
 
     def _email(self, match: re.Match[str]) -> str:
         local, domain = match[1], match[2].lower()
@@ -234,7 +284,7 @@ class Lines:
         return self._known.secret(match[0]) if len(rest) >= 40 and is_random(rest) else match[0]
 
 
-def _ipv4(number: int) -> str:
+def _set_aside(number: int) -> str:
     """Addresses set aside for documents, then for measuring networks (RFC 5737, RFC 2544)."""
     if number < 255:
         return f"192.0.2.{number}"

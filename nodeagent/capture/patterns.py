@@ -5,6 +5,8 @@ import re
 # A beginning of a word; in JSON within JSON the `n` of an escaped newline is no letter before it.
 _B = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))"
 _END = r"(?![0-9A-Za-z])"
+_IS = r"\\?[\"']?[ \t]{0,4}[:=][ \t]{0,4}\[?\\?[\"']?"
+"""Between a name and its value, in a shell's file, YAML, TOML, or JSON within JSON."""
 
 OWN = re.compile(r"masked-(host|user|serial|volume|id|secret)-\d{1,6}(@example\.com|\.example)?")
 """What stands for something masked: it is left as it is when a capture is captured again."""
@@ -16,17 +18,24 @@ PEM = re.compile(
 
 BUILDER = re.compile(r"(Linux version [^\s(]{1,128} \()([^)\s]{1,256}@[^)\s]{1,256})(?=\))")
 
-URL_USER = re.compile(r"(://)([^\s/\"'<>@]{1,512})(@)")
+# Up to the last @ of the word: who writes a password into a URL does not always escape it.
+URL_USER = re.compile(r"(://)([^\s\"'<>]{1,1024})(@)")
 URL_HOST = re.compile(
-    r"(://(?:[^\s/\"'<>@]{1,512}@)?)([A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?)"
+    r"(://(?:[^\s\"'<>]{1,1024}@)?)([A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?)"
 )
+PROXY = re.compile(
+    r"(?i)((?<![A-Za-z0-9])(?:https?|all|ftp|rsync|socks)[-_]?proxy" + _IS + r")"
+    r"(?![a-z0-9+.-]{1,16}://)([^\s\"'<>]{1,1024}@)?"
+    r"([A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?)"
+)
+NO_PROXY = re.compile(r"(?i)((?<![A-Za-z0-9])no[-_]?proxy" + _IS + r")([^\s\"'\\]{1,4096})")
 
 _TELLING = (
-    r"passwords?|passwd|passphrase|pwd|secrets?|tokens?|api[-_]?keys?|access[-_]?keys?"
+    r"passwords?|passwd|passphrase|pass|pwd|secrets?|tokens?|api[-_]?keys?|access[-_]?keys?"
     r"|private[-_]?keys?|credentials?|encryption[-_]?keys?|signing[-_]?keys?|psk"
 )
 SECRET_MARKS = (
-    *("passw", "passphrase", "pwd", "secret", "token", "key", "credential", "psk", "auth"),
+    *("pass", "pwd", "secret", "token", "key", "credential", "psk", "auth"),
     *("-data", "username", "bearer", "basic"),
 )
 """A line without any of these, in small letters, has no secret that its name gives away."""
@@ -40,9 +49,14 @@ _SECRET_NAME = (
 # Its value: within the quotes that hold the whole, within quotes of its own, or one word.
 SECRET = re.compile(
     r"(?i)(?<![\w.-])(?:"
-    r"(?P<quote>[\"'])(?P<n1>" + _SECRET_NAME + r")=(?P<v1>[^\"'\n]{1,4096})(?=(?P=quote))"
+    r"(?P<quote>[\"'])(?P<n1>" + _SECRET_NAME + r")="
+    r"(?P<v1>(?:\\[^\n]|(?!(?P=quote))[^\\\n]){1,4096})(?=(?P=quote))"
     r"|(?P<n2>" + _SECRET_NAME + r")(?P<sep>\\?[\"']?[ \t]{0,4}[:=][ \t]{0,4})"
-    r"(?:(?P<q2>\\?[\"'])(?P<v2>[^\"'\n\\]{1,4096})|(?P<v3>[^\s\"',;{}\[\]\0\\]{1,4096}))"
+    r"(?:(?P<q2>\\[\"']|\"{3}|'{3})(?P<v2>(?:(?!(?P=q2))[^\n]){1,4096})"
+    r"|\"(?P<v3>(?:\\[^\n]|[^\"\\\n]){1,4096})"
+    r"|'(?P<v4>[^'\n]{1,4096})"
+    r"|(?<==)(?P<v5>(?:(?![\"'],)[^\s\0{}\[\]]){0,4096}[^\s\0{}\[\]\"'\\,;])"
+    r"|(?P<v6>[^\s,;{}\[\]\0]{0,4096}[^\s,;{}\[\]\0\"'\\]))"
     r")"
 )
 FLAG = re.compile(
@@ -77,6 +91,16 @@ HOST_NAMED = re.compile(
 HOST_FLAG = re.compile(
     r"(--(?:hostname-override|hostname|node-name|nodename)[\0 ])([A-Za-z0-9][A-Za-z0-9.-]{0,252})"
 )
+NET_BOOT = re.compile(
+    r"((?<![\w.])(?:(?:nfs4?root|netroot|inst\.\w{1,16}|ks|repo|root)=(?:nfs4?|iscsi|nbd):(?:[^\s:/]{0,64}:)??"
+    r"|nfsroot=|iscsi_target_ip=))([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?=[:/,\s])"
+)
+IMAGE_HOST = re.compile(
+    r"((?:sandbox(?:_image)?|pause_image|infra(?:-container)?[-_]image|endpoint)"
+    + _IS
+    + r"|(?:configs|mirrors)\\?[\"']?\.\\?[\"'])"
+    r"([A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.[A-Za-z0-9.-]{1,189}|[A-Za-z0-9-]{0,62}(?=:\d)))"
+)
 IP_OPTION = re.compile(r"((?<![\w.])ip=(?:[^\s:]{0,64}:){4})([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?=:)")
 
 SERIAL = re.compile(
@@ -84,11 +108,18 @@ SERIAL = re.compile(
     r"|chassis[ _-]?tag|s/n)\\?[\"']?[ \t]{0,4}[:=#][ \t]{0,4}\\?[\"']?)"
     r"([^\s\"',;\\\]\)]{2,128})"
 )
+# Said in passing: it takes a number with digits in it, for `serial` also names ports.
+SERIAL_SAID = re.compile(
+    r"(?i)(?<![A-Za-z0-9])((?:serial(?:[ _-]?(?:number|num|nr|no))?|s/?n)\.?"
+    r"(?:[ \t]{0,2}[#:=(\[<]{1,2}[ \t]{0,4}|[ \t]{1,4}))"
+    r"((?=[A-Z-]{0,31}\d)(?!0x)[A-Z0-9](?:[A-Z0-9-]{4,62})[A-Z0-9])(?![A-Z0-9./])"
+)
 SERIAL_OPTION = re.compile(r"(?i)(?<![A-Za-z])(serial=)([^\s\"',;]{4,128})")
 
 UUID = re.compile(
     _B + r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}" + _END
 )
+MD_UUID = re.compile(_B + r"(?<!:)[0-9a-fA-F]{8}(?::[0-9a-fA-F]{8}){3}(?![0-9A-Za-z:])")
 SHORT_UUID = re.compile(
     r"((?<![A-Za-z])(?:PART)?UUID=\"?|by-(?:part)?uuid/)([0-9A-Fa-f][0-9A-Fa-f-]{3,35})" + _END
 )
@@ -118,6 +149,11 @@ MAC = re.compile(
     r"|(?:[0-9a-fA-F]{2}-){5,7}[0-9a-fA-F]{2}(?![0-9A-Za-z-])"
     r"|(?<=enx)[0-9a-fA-F]{12}" + _END + r")"
 )
+MAC_SAID = re.compile(
+    r"(?i)(?<![a-z])((?:mac|hw[ _-]?addr|hwaddress|ether|bootif|ethernet|lladdr)"
+    r"(?:[ _-]?addr(?:ess)?)?(?:[ \t]{1,4}|" + _IS + r")(?:01-)?)([0-9a-f]{12})" + _END
+)
+MAC_DOTTED = re.compile(_B + r"(?<!\.)(?:[0-9a-fA-F]{4}\.){2}[0-9a-fA-F]{4}(?![0-9A-Za-z]|\.\d)")
 IPV6 = re.compile(
     r"(?:(?<![0-9A-Za-z:.])|(?<=\\[nrt]))(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![0-9A-Za-z:]|\.\d)"
 )

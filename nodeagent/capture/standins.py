@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
 from itertools import pairwise
 
+from nodeagent import data
 from nodeagent.capture import patterns as p
 from nodeagent.errors import CaptureError
 
@@ -44,20 +46,30 @@ _PUBLIC_HOSTS = (
     *("rockylinux.org", "almalinux.org", "oracle.com", "flatcar.org", "freedesktop.org"),
     *("systemd.io", "localhost", "cluster.local", "local", "svc", "example.com", "example"),
 )
-# Host names that are also words of a kernel log or a path: masked where they are called a host
-# name, and not wherever the word stands.
+_VOCABULARY = tuple(
+    f"{name}.json" for name in ("log", "options", "runtime", "chips", "kernels", "boards")
+)
 _PLAIN_WORDS = frozenset(
     """
-    amd amd64 api arm bios boot build bus cache centos cgroup cloud cluster config console
-    container containerd core cpu data debian default dev device devices disk dmi docker driver
-    efi error etc fedora firmware fs gpu guest host hosts image intel iommu ipv4 ipv6 kata kernel
-    kmsg kube kubelet kubernetes kvm lib linux local localhost log machine main master memory mode
-    module modules name net network node nodeagent nodes none null nvidia opt option options pci
-    platform proc psp qemu redhat rhel rmp rocky root run runtime sbin server sev sev-snp smt snp
-    suse swap sys system systemd test tmp type ubuntu unknown user usr var vendor version vfio
-    vfio-pci virtual vm worker x86
+    assets bin comm console containeredits devicenodes docker environment environmentfile
+    execstart featuregates generic ipv4 ipv6 kmsg kube local localhost net network numa opt
+    overrides plugins rocky sbin systemd tmp tmpfs units usr v10 var worker
     """.split()  # noqa: SIM905 - a hundred quotes would hide the words
 )
+"""Of paths and of files' keys, what the texts do not spell."""
+
+
+@cache
+def _plain_words() -> frozenset[str]:
+    """Every word that our own data and pages use: what a kernel, a board and a cluster say.
+
+    A host of that name is masked where it is called a host name, and not wherever the word
+    stands: nobody could tell it there, and a line without it would mean something else.
+    """
+    texts = [data.text(name) for name in _VOCABULARY]
+    texts += [data.text(f"pages/{name}") for name in data.names("pages") if name.endswith(".md")]
+    words = re.findall(r"[a-z0-9]+", " ".join(texts).lower())
+    return _PLAIN_WORDS.union(words)
 
 
 class StandIns:
@@ -123,8 +135,10 @@ class StandIns:
             return name
         short, _, domain = low.partition(".")
         hidden = self.name(Kind.HOST, short)
-        if short not in _PLAIN_WORDS and len(short) > 2 and not short.isdigit():
+        if len(short) > 2 and not short.isdigit() and not _is_plain(short):
             self._watch_for(short, hidden)
+        elif domain:
+            self._watch_for(low, f"{hidden}.example")
         if not domain:
             return hidden
         if "." in domain and not p.OWN.fullmatch(domain):
@@ -152,6 +166,10 @@ class StandIns:
         self._watched[word] = stands_for
         if len(self._watched) > _MAX_LITERALS:
             raise CaptureError(f"this host shows more than {_MAX_LITERALS} secrets and names")
+
+
+def _is_plain(name: str) -> bool:
+    return all(part in _plain_words() for part in re.split("[-_]", name))
 
 
 def is_random(text: str) -> bool:

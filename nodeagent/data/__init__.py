@@ -17,3 +17,8 @@ def text(name: str) -> str:
     """The shipped file `name` as it is."""
     with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
         return file.read()
+
+
+def names(folder: str) -> list[str]:
+    """What is shipped in one of its folders, sorted."""
+    return sorted(os.listdir(os.path.join(os.path.dirname(__file__), folder)))

@@ -35,6 +35,12 @@ def _hex(digits: int) -> st.SearchStrategy[str]:
     )
 
 
+def _odd(alphabet: str) -> st.SearchStrategy[str]:
+    """A password of signs, too, around a word that nothing else holds."""
+    signs = st.text(alphabet + string.ascii_letters, max_size=6)
+    return st.tuples(signs, _word(6, 12), signs).map(lambda parts: f"a{'x'.join(parts)}z")
+
+
 _UUIDS = st.uuids(version=4).map(str)
 _IPV4 = st.tuples(
     st.integers(1, 223).filter(lambda part: part not in {127, 192, 198}),
@@ -44,6 +50,9 @@ _IPV4 = st.tuples(
 _IPV6 = st.lists(_hex(4), min_size=8, max_size=8).map(":".join)
 _MACS = st.lists(_hex(2), min_size=5, max_size=5).map(lambda parts: ":".join(["9c", *parts]))
 _HOSTS = _word(3, 12, string.ascii_lowercase + string.digits).map(lambda word: f"n-{word}")
+# What a password may hold where it stands.
+_AWKWARD = "/@:#?!$%&*+~^()|<>="
+_IN_DOUBLE, _IN_SINGLE = _AWKWARD + " '", _AWKWARD + ' "'
 _KEYS = st.binary(min_size=36, max_size=90).map(
     lambda raw: base64.b64encode(raw).decode().rstrip("=")
 )
@@ -66,6 +75,17 @@ KINDS: dict[str, tuple[str, st.SearchStrategy[str]]] = {
     "host name": ("systemd[1]: Hostname set to <{}>.", _HOSTS),
     "host name option": ("--hostname-override={} --v=2", _HOSTS),
     "proxy password": ("HTTPS_PROXY=http://me:{}@proxy:3128", _word(6, 30)),
+    "proxy without a scheme": ("HTTPS_PROXY=me:{}@proxy:3128", _word(6, 30)),
+    "odd proxy password": ("https_proxy=http://me:{}@proxy:3128", _odd("/@:#?!$%&*+~^()|=")),
+    "no proxy": ("NO_PROXY=localhost,.{}.corp", _HOSTS),
+    "odd password": ('  password = "{}"', _odd(_IN_DOUBLE)),
+    "odd quoted password": ("  password = '{}'", _odd(_IN_SINGLE)),
+    "odd variable": ('Environment="DB_PASSWORD={}" X=1', _odd(_IN_DOUBLE)),
+    "odd bare password": ("password={} rw", _odd("/@:#?!$%&*+~^()|=,;")),
+    "array": ("rd.md.uuid={}", st.lists(_hex(8), min_size=4, max_size=4).map(":".join)),
+    "serial said": ("disk sda SN {} is gone", _word(6, 20, string.ascii_uppercase + string.digits)),
+    "dotted MAC": ("port {} learnt", st.lists(_hex(4), min_size=3, max_size=3).map(".".join)),
+    "boot server": ("nfsroot={}:/export", _HOSTS),
     "token": ('Environment="CI_TOKEN={}"', _word(6, 40)),
     "password": ('  password = "{}"', _word(6, 30)),
     "registry": ('"auth": "{}"', _word(8, 60)),

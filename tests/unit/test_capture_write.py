@@ -26,7 +26,7 @@ from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import Profile, Verdict
 from nodeagent.report.document import document
 from nodeagent.report.text import report
-from tests.hosts import base, gpu_states, tree
+from tests.hosts import base, gpu_states, recipes, tree
 from tests.hosts.expected import TABLE
 from tests.hosts.inspector import inspect_as
 from tests.unit.captures import (
@@ -78,6 +78,44 @@ def _replays(found: Captured) -> None:
     assert again.source.root == found.facts.source.root
     for profile in Profile:
         assert _said(again, profile) == _said(want, profile)
+
+
+@pytest.mark.parametrize("host", ["genoa-kubelet-stopped", "genoa-iommu-pt"])
+@pytest.mark.parametrize(
+    "called",
+    [
+        *(
+            "proxy",
+            "plugins",
+            "root",
+            "usr",
+            "bin",
+            "runtime",
+            "execstart",
+            "environment",
+            "generic",
+        ),
+        *("supermicro", "enabled", "sev", "snp", "rmp", "iommu", "passthrough", "kata", "nvidia"),
+        *("vfio", "featuregates", "containeredits", "comm", "memory", "kernel", "amd", "pt", "on"),
+        *("sev-snp", "kata-qemu", "vfio-pci.iommu.kernel"),
+    ],
+)
+def test_a_host_called_like_a_word_of_its_files_replays_all_the_same(
+    called: str, host: str, tmp_path: Path
+) -> None:
+    draft = recipes.draft(host)
+    draft.put("/etc/hostname", called)
+    taken = captured_host(drafted(draft, tmp_path / "host"))
+
+    assert _verdicts(replayed(taken)) == _verdicts(taken.facts)
+
+
+def _verdicts(facts: Facts) -> list[tuple[object, ...]]:
+    judgement = judge(facts, profile=Profile.SNP_GPU, want=None, policy=REQUIRED)
+    return [
+        (each.check, each.verdict, each.code, each.outcome.cause, each.outcome.device, each.remedy)
+        for each in judgement.findings
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
