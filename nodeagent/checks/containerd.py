@@ -1,6 +1,6 @@
 """Judges containerd: its age, its handler for such pods, and the handler's snapshotter."""
 
-from nodeagent.checks.wanted import SHOWN, asked_for, dotted, unread
+from nodeagent.checks.wanted import SHOWN, dotted, unread, wanted
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, warn
@@ -15,7 +15,7 @@ def containerd(facts: Facts) -> tuple[Outcome, ...]:
     if found is None or found.name != "containerd" or version is None:
         return ()
     seen = f"containerd {printable(str(found.version), 30)}"
-    validated = tuple(asked_for("containerd")["validated"])
+    validated = wanted().containerd
     if at_least(version, validated):
         return (ok(seen),)
     seen = f"{seen}; {dotted(validated)} is what NVIDIA validated"
@@ -51,31 +51,28 @@ def _configured(found: Containerd, files: list[Handler]) -> Outcome:
         return _pointing(files[0])
     if found.closed:
         return unread(found.closed)
-    name = asked_for("handler")["name"]
-    return bad(Code.RUNTIME_NOT_PREPARED, f"{found.name}'s configuration has no handler {name}")
+    seen = f"{found.name}'s configuration has no handler {wanted().handler}"
+    return bad(Code.RUNTIME_NOT_PREPARED, seen)
 
 
 def _handlers(found: Containerd) -> list[Handler]:
     """The plain name first: a second installation has a suffix, a custom one any name."""
-    wanted = asked_for("handler")
-    base = wanted["configuration"]
+    base, plain = wanted().configuration, wanted().handler
     fitting = [
         each
         for each in found.handlers
         if _is_named(each.name) or each.config.rpartition("/")[2].startswith(base)
     ]
-    return sorted(fitting, key=lambda each: (each.name != wanted["name"], each.name))
+    return sorted(fitting, key=lambda each: (each.name != plain, each.name))
 
 
 def _is_named(name: str) -> bool:
-    wanted: str = asked_for("handler")["name"]
-    return name == wanted or name.startswith(f"{wanted}-")
+    return name == wanted().handler or name.startswith(f"{wanted().handler}-")
 
 
 def knows_no_kata(node: NodeSays | None) -> bool:
     """Every handler that the Node shows is known to be another runtime's."""
-    others = asked_for("handler")["others"]
-    return bool(node and node.handlers and set(node.handlers) <= set(others))
+    return bool(node and node.handlers and set(node.handlers) <= wanted().other_handlers)
 
 
 def _pointing(found: Handler) -> Outcome:
@@ -94,14 +91,12 @@ def snapshotter(facts: Facts) -> tuple[Outcome, ...]:
     files = _handlers(found) if found else []
     if found is None or found.name != "containerd" or not files:
         return ()
-    wanted = asked_for("containerd")
     name, own = printable(files[0].name, SHOWN), files[0].snapshotter
     if not own:
-        seen = (
-            f"handler {name} uses the default snapshotter, NVIDIA's stack {wanted['snapshotter']}"
-        )
+        theirs = wanted().snapshotter
+        seen = f"handler {name} uses the default snapshotter, NVIDIA's stack {theirs}"
         return (warn(Code.RUNTIME_NOT_PREPARED, seen, where=files[0].where),)
-    if own in found.proxies or own in wanted["built_in"]:
+    if own in found.proxies or own in wanted().built_in_snapshotters:
         return (ok(f"snapshotter {printable(own, SHOWN)}"),)
     if found.closed:
         return (unread(found.closed),)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from nodeagent.checks.wanted import SHOWN, asked_for, dotted, floor_of, installed, unread
+from nodeagent.checks.wanted import SHOWN, dotted, installed, unread, wanted
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, skip
@@ -26,7 +26,7 @@ def kubelet(facts: Facts) -> tuple[Outcome, ...]:
         why = f": {found.version.why}" if isinstance(found.version, Unreadable) else ""
         return (skip(f"{name}, its version is not known{why}"),)
     seen = f"{name}, Kubernetes {printable(str(found.version), 30)}"
-    floor = floor_of("kubelet")
+    floor = wanted().kubelet
     if not at_least(version, floor):
         return (bad(Code.KUBELET_TOO_OLD, f"{seen}; {dotted(floor)} is wanted"),)
     return (ok(seen),)
@@ -65,12 +65,11 @@ def settings(facts: Facts) -> tuple[Outcome, ...]:
 
 def _gates(found: Kubelet) -> Iterator[_Answer]:
     version = release(found.version)
-    for name, wanted in asked_for("gates").items():
-        on_from = wanted.get("on_from")
+    for name, on_from in wanted().gates:
         if on_from is None:
             default: bool | None = False
         else:
-            default = at_least(version, tuple(on_from)) if version else None
+            default = at_least(version, on_from) if version else None
         yield _gate(found, name, default)
 
 
@@ -97,7 +96,7 @@ def _timeout(found: Kubelet) -> _Answer:
     said = found.timeout()
     if isinstance(said, Unreadable):
         return said
-    floor = asked_for("request_timeout_s")["floor"]
+    floor = wanted().request_timeout_s
     value = said.value if said else DEFAULT_TIMEOUT_S
     seen = f"runtimeRequestTimeout is {_clock(value)}"
     if value >= floor:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from nodeagent.checks import cdi, containerd, kubelet
 from nodeagent.checks.check import Ask, Check, plain
 from nodeagent.checks.gpu import is_protected
-from nodeagent.checks.wanted import SHOWN, asked_for, dotted, floor_of, installed, unread
+from nodeagent.checks.wanted import SHOWN, dotted, installed, unread, wanted
 from nodeagent.model.codes import Code
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, skip, unknown, warn
@@ -54,7 +54,7 @@ def kata_version(facts: Facts, ask: Ask) -> tuple[Outcome, ...]:
     devices = facts.devices
     switches = isinstance(devices, Devices) and devices.switches
     protected = isinstance(devices, Devices) and is_protected(devices, ask.want)
-    floor = floor_of("kata", "floor_with_switches" if switches and protected else "floor")
+    floor = wanted().kata_with_switches if switches and protected else wanted().kata
     seen = f"Kata {printable(str(used.version), 30)}"
     if at_least(version, floor):
         return (ok(seen),)
@@ -74,11 +74,9 @@ def advisory(facts: Facts) -> tuple[Outcome, ...]:
     if used is None or version is None:
         return ()
     seen = f"Kata {printable(str(used.version), 30)}"
-    floor = floor_of("kata", "floor_without_advisory")
-    if at_least(version, floor):
+    if at_least(version, wanted().kata_without_advisory):
         return (ok(seen),)
-    hole = asked_for("kata")["advisory"]
-    return (bad(Code.KATA_TOO_OLD, f"{seen} has the published hole {hole}"),)
+    return (bad(Code.KATA_TOO_OLD, f"{seen} has the published hole {wanted().advisory}"),)
 
 
 def qemu(facts: Facts) -> tuple[Outcome, ...]:
@@ -91,7 +89,7 @@ def qemu(facts: Facts) -> tuple[Outcome, ...]:
         return (skip(f"the version of Kata's QEMU {_nowhere(used.qemu)}"),)
     path = f" ({printable(used.qemu_path, SHOWN)})" if isinstance(used.qemu_path, str) else ""
     seen = f"QEMU {printable(str(used.qemu), 30)}{path}"
-    floor = floor_of("qemu")
+    floor = wanted().qemu
     if at_least(version, floor):
         return (ok(seen),)
     return (bad(Code.QEMU_TOO_OLD, f"{seen}; {dotted(floor)} is wanted"),)
@@ -108,7 +106,7 @@ def limits(facts: Facts, ask: Ask) -> tuple[Outcome, ...]:
 
 
 def _inotify(instances: Seen[int]) -> Iterator[Outcome]:
-    floor = asked_for("inotify")["floor"]
+    floor = wanted().inotify
     if isinstance(instances, int) and instances < floor:
         seen = f"fs.inotify.max_user_instances is {instances}, Contrast asks for {floor}"
         yield warn(Code.LIMITS_TOO_LOW, seen)
@@ -136,18 +134,20 @@ def _gib(count: int) -> str:
     return f"{count / (1 << 30):.4g} GiB"
 
 
-_R = Level.RUNTIME
+_RUNTIME = Level.RUNTIME
 CHECKS: tuple[Check, ...] = (
-    Check("runtime.kubelet", _R, "Kubernetes 1.32 or newer", plain(kubelet.kubelet)),
-    Check("runtime.settings", _R, "gates on, and time to start", plain(kubelet.settings)),
-    Check("runtime.containerd", _R, "containerd 2.3 or newer", plain(containerd.containerd)),
-    Check("runtime.kata", _R, "Kata with its NVIDIA GPU SNP shim", plain(kata)),
-    Check("runtime.kata_version", _R, "a Kata that passes GPUs through", kata_version),
-    Check("runtime.qemu", _R, "QEMU 9.2 or newer", plain(qemu)),
-    Check("runtime.handler", _R, "a Kata handler for GPUs and SNP", plain(containerd.handler)),
-    Check("runtime.snapshotter", _R, "one that is there", plain(containerd.snapshotter)),
-    Check("runtime.cdi", _R, "a CDI spec that names today's nodes", cdi.cdi),
-    Check("runtime.limits", _R, "limits that a guest fits in", limits),
+    Check("runtime.kubelet", _RUNTIME, "Kubernetes 1.32 or newer", plain(kubelet.kubelet)),
+    Check("runtime.settings", _RUNTIME, "gates on, and time to start", plain(kubelet.settings)),
+    Check("runtime.containerd", _RUNTIME, "containerd 2.3 or newer", plain(containerd.containerd)),
+    Check("runtime.kata", _RUNTIME, "Kata with its NVIDIA GPU SNP shim", plain(kata)),
+    Check("runtime.kata_version", _RUNTIME, "a Kata that passes GPUs through", kata_version),
+    Check("runtime.qemu", _RUNTIME, "QEMU 9.2 or newer", plain(qemu)),
+    Check(
+        "runtime.handler", _RUNTIME, "a Kata handler for GPUs and SNP", plain(containerd.handler)
+    ),
+    Check("runtime.snapshotter", _RUNTIME, "one that is there", plain(containerd.snapshotter)),
+    Check("runtime.cdi", _RUNTIME, "a CDI spec that names today's nodes", cdi.cdi),
+    Check("runtime.limits", _RUNTIME, "limits that a guest fits in", limits),
     Check("kata.advisory", Level.COMPLIANT, "a Kata without known holes", plain(advisory)),
 )
 """In reading order."""

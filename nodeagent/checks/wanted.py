@@ -1,7 +1,8 @@
 """What the runtime level wants, from its data, and words that its checks share."""
 
 from collections.abc import Iterable
-from typing import Any
+from functools import cache
+from typing import NamedTuple
 
 from nodeagent import data
 from nodeagent.model.codes import Code
@@ -15,13 +16,57 @@ SHOWN = 60
 """How much of a stranger's name is worth a place in a report's line."""
 
 
-def asked_for(topic: str) -> dict[str, Any]:
-    found: dict[str, Any] = data.load("runtime.json")[topic]
-    return found
+class Gate(NamedTuple):
+    """A feature gate of the kubelet, and the release from which it is on by itself."""
+
+    name: str
+    on_from: Release | None
 
 
-def floor_of(topic: str, key: str = "floor") -> Release:
-    return tuple(asked_for(topic)[key])
+class Wanted(NamedTuple):
+    """What runtime.json asks for; its `source` members are for who reads the file."""
+
+    kubelet: Release
+    gates: tuple[Gate, ...]
+    request_timeout_s: int
+    handler: str
+    configuration: str
+    other_handlers: frozenset[str]
+    containerd: Release
+    snapshotter: str
+    built_in_snapshotters: frozenset[str]
+    kata: Release
+    kata_with_switches: Release
+    kata_without_advisory: Release
+    advisory: str
+    qemu: Release
+    inotify: int
+
+
+@cache
+def wanted() -> Wanted:
+    rows = data.load("runtime.json")
+    handler, containerd, kata = rows["handler"], rows["containerd"], rows["kata"]
+    return Wanted(
+        kubelet=tuple(rows["kubelet"]["floor"]),
+        gates=tuple(
+            Gate(name, tuple(gate["on_from"]) if "on_from" in gate else None)
+            for name, gate in rows["gates"].items()
+        ),
+        request_timeout_s=rows["request_timeout_s"]["floor"],
+        handler=handler["name"],
+        configuration=handler["configuration"],
+        other_handlers=frozenset(handler["others"]),
+        containerd=tuple(containerd["validated"]),
+        snapshotter=containerd["snapshotter"],
+        built_in_snapshotters=frozenset(containerd["built_in"]),
+        kata=tuple(kata["floor"]),
+        kata_with_switches=tuple(kata["floor_with_switches"]),
+        kata_without_advisory=tuple(kata["floor_without_advisory"]),
+        advisory=kata["advisory"],
+        qemu=tuple(rows["qemu"]["floor"]),
+        inotify=rows["inotify"]["floor"],
+    )
 
 
 def dotted(numbers: Iterable[int]) -> str:
