@@ -1,18 +1,18 @@
 """Judges what works today and bites later: options and kernels. Warns, never gates."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from nodeagent import data
-from nodeagent.checks import silicon
+from nodeagent.checks import known, silicon
 from nodeagent.checks.answer import Hit
 from nodeagent.checks.check import Check, plain
+from nodeagent.checks.known import OldKernel
 from nodeagent.checks.options import Option, asked, closed, in_force, truth
+from nodeagent.checks.wanted import dotted
 from nodeagent.model.codes import Code
 from nodeagent.model.cpu import CpuIdentity
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, ok, unknown, warn
-from nodeagent.model.host import KernelLog, Version, parse_version
+from nodeagent.model.host import KernelLog, Version
 from nodeagent.model.pci import Devices
 from nodeagent.model.text import printable
 from nodeagent.model.words import Level
@@ -32,9 +32,9 @@ def hazards(facts: Facts) -> tuple[Outcome, ...]:
         return ()
     force = in_force(facts)
     found = [
-        warn(Code.OPTION_HAZARD, f"{option.seen}: {row['says']}", where=option.where)
-        for row in data.load("options.json")["hazards"]
-        if (option := force.get(row["option"])) and is_value(option, row["value"])
+        warn(Code.OPTION_HAZARD, f"{option.seen}: {row.says}", where=option.where)
+        for row in known.options().hazards
+        if (option := force.get(row.name)) and is_value(option, row.value)
     ]
     return tuple(found) or _nothing(facts, "no option that harms")
 
@@ -68,15 +68,15 @@ def _meant(facts: Facts, option: Option) -> str | None:
 
     Newer kernels have parameters that no table knows, so the module's own list is asked first.
     """
-    known = data.load("options.json")["parameters"]
+    parameters = known.options().parameters
     module, _, name = option.name.partition(".")
-    if module not in known or name in known[module]:
+    if module not in parameters or name in parameters[module]:
         return None
     takes = facts.kernel.takes.get(module)
     if isinstance(takes, tuple) and name in takes:
         return None
     for other in ("kvm_amd", "kvm", "ccp"):
-        if name in known[other]:
+        if name in parameters[other]:
             return f"{other}.{name}"
     if not isinstance(takes, tuple) or not ("sev" in name or "snp" in name):
         return None
@@ -97,7 +97,7 @@ def kernel_for_cpu(facts: Facts) -> tuple[Outcome, ...]:
         return ()
     if isinstance(facts.log, KernelLog) and facts.log.first("rmp_segmented"):
         return (ok("the kernel knows segmented RMPs"),)
-    rows = [row for row in known_kernels()["cpu"] if cpu.family >= int(row["family"], 16)]
+    rows = [row for row in known.kernels().cpu if cpu.family >= row.family]
     return _below(facts, version, rows, Code.KERNEL_OLD_FOR_CPU)
 
 
@@ -107,23 +107,18 @@ def kernel_for_gpu(facts: Facts) -> tuple[Outcome, ...]:
         return ()
     if not can_host_snp(facts):
         return ()
-    return _below(facts, version, known_kernels()["gpu"], Code.KERNEL_OLD_FOR_GPU)
-
-
-def known_kernels() -> dict[str, Any]:
-    found: dict[str, Any] = data.load("kernels.json")
-    return found
+    return _below(facts, version, known.kernels().gpu, Code.KERNEL_OLD_FOR_GPU)
 
 
 def _below(
-    facts: Facts, version: Version, rows: Sequence[dict[str, str]], code: Code
+    facts: Facts, version: Version, rows: Sequence[OldKernel], code: Code
 ) -> tuple[Outcome, ...]:
     """The gravest row first; a vendor may have backported what a number does not show."""
     release = printable(str(facts.kernel.release), 40)
     for row in rows:
-        if version < (parse_version(row["below"]) or version):
-            want = rows[-1]["below"]
-            seen = f"kernel {release} {row['says']} (wanted: {want}, or a vendor's backport)"
+        if version < row.below:
+            want = dotted(rows[-1].below)
+            seen = f"kernel {release} {row.says} (wanted: {want}, or a vendor's backport)"
             return (warn(code, seen, where="uname"),)
     return (ok(f"kernel {release}"),)
 

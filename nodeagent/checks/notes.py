@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
-from nodeagent import data
+from nodeagent.checks import known
 from nodeagent.checks.answer import shown
-from nodeagent.checks.hazards import can_host_snp, is_value, known_kernels
+from nodeagent.checks.hazards import can_host_snp, is_value
 from nodeagent.checks.inits import may_also_be
 from nodeagent.checks.kernel import config_option
 from nodeagent.checks.options import in_force
+from nodeagent.checks.wanted import dotted
 from nodeagent.model.facts import Facts
-from nodeagent.model.host import KernelLog, parse_version
+from nodeagent.model.host import KernelLog
 from nodeagent.model.text import printable
 
 _FOR_LOOKING = {
@@ -34,19 +35,19 @@ def notes(facts: Facts) -> tuple[str, ...]:
 
 
 def _kernel(facts: Facts) -> Iterator[str]:
-    version, newest = facts.kernel.version, known_kernels()["newest"]
-    if version and version > (parse_version(newest) or version):
+    version, newest = facts.kernel.version, known.kernels().newest
+    if version and version > newest:
         release = printable(str(facts.kernel.release), 40)
-        yield f"kernel {release} is newer than {newest}, the newest that this version knows"
+        yield f"kernel {release} is newer than {dotted(newest)}, the newest that this version knows"
 
 
 def _options(facts: Facts) -> Iterator[str]:
     """Options that guides ask for and that are neither needed nor harmful."""
     force = in_force(facts)
-    for row in data.load("options.json")["notes"]:
-        option = force.get(row["option"])
-        if option and is_value(option, row["value"]):
-            yield f"{option.seen}: it {row['says']}"
+    for row in known.options().notes:
+        option = force.get(row.name)
+        if option and is_value(option, row.value):
+            yield f"{option.seen}: it {row.says}"
 
 
 def _blind(facts: Facts) -> Iterator[str]:
