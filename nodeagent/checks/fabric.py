@@ -138,11 +138,11 @@ def iommufd(facts: Facts) -> tuple[Outcome, ...]:
     return (ok("/dev/iommu is there"),)
 
 
-_P = Level.PASSTHROUGH
+_PASSTHROUGH = Level.PASSTHROUGH
 CHECKS: tuple[Check, ...] = (
-    Check("pci.acs", _P, "ACS on every port above a GPU", by_mode(acs)),
-    Check("pci.links", _P, "every link as wide as it can be", by_mode(links)),
-    Check("gpu.d3cold", _P, "idle GPUs that do not lose power", plain(d3cold)),
-    Check("vfio.iommufd", _P, "iommufd", plain(iommufd)),
+    Check("pci.acs", _PASSTHROUGH, "ACS on every port above a GPU", by_mode(acs)),
+    Check("pci.links", _PASSTHROUGH, "every link as wide as it can be", by_mode(links)),
+    Check("gpu.d3cold", _PASSTHROUGH, "idle GPUs that do not lose power", plain(d3cold)),
+    Check("vfio.iommufd", _PASSTHROUGH, "iommufd", plain(iommufd)),
 )
 """In reading order."""

@@ -178,14 +178,14 @@ def host_drivers(facts: Facts) -> tuple[Outcome, ...]:
     return (ok("no host GPU driver is loaded"),)
 
 
-_P = Level.PASSTHROUGH
+_PASSTHROUGH = Level.PASSTHROUGH
 CHECKS: tuple[Check, ...] = (
-    Check("iommu.groups", _P, "IOMMU groups", plain(groups)),
-    Check("iommu.translation", _P, "domain type DMA", plain(translation)),
-    Check("iommu.isolation", _P, "each GPU alone in its group", by_mode(isolation)),
-    Check("vfio.module", _P, "vfio-pci", plain(vfio)),
-    Check("gpu.driver", _P, "each GPU bound to vfio-pci", by_mode(drivers)),
-    Check("gpu.bars", _P, "assigned BARs", by_mode(bars)),
-    Check("host.drivers", _P, "no host GPU driver", plain(host_drivers)),
+    Check("iommu.groups", _PASSTHROUGH, "IOMMU groups", plain(groups)),
+    Check("iommu.translation", _PASSTHROUGH, "domain type DMA", plain(translation)),
+    Check("iommu.isolation", _PASSTHROUGH, "each GPU alone in its group", by_mode(isolation)),
+    Check("vfio.module", _PASSTHROUGH, "vfio-pci", plain(vfio)),
+    Check("gpu.driver", _PASSTHROUGH, "each GPU bound to vfio-pci", by_mode(drivers)),
+    Check("gpu.bars", _PASSTHROUGH, "assigned BARs", by_mode(bars)),
+    Check("host.drivers", _PASSTHROUGH, "no host GPU driver", plain(host_drivers)),
 )
 """In reading order."""
