@@ -1,39 +1,13 @@
 """What a board's setup calls a BIOS setting, and who saw that name."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
-from nodeagent import data
+from nodeagent.data.boards import LOW, REFERENCE, Board, Entry, Row, Setting, boards
 from nodeagent.model.platform import Dmi
 from nodeagent.model.seen import Seen
 
-Row: TypeAlias = dict[str, Any]
-
 NO_ENTRY = "No such entry: update the BIOS."
-
-_REFERENCE = "reference"
-_LOW = "low"
-
-
-class Document(NamedTuple):
-    """Where a vendor says it himself; `number` is empty where it has none."""
-
-    number: str
-    title: str
-
-    def __str__(self) -> str:
-        return self.number or self.title
-
-
-class Board(NamedTuple):
-    """A row of boards.json: one board, a line of boards, or all of a vendor."""
-
-    name: str
-    documents: tuple[Document, ...]
-
-    @property
-    def vendor(self) -> str:
-        return self.name.split()[0]
 
 
 class Menu(NamedTuple):
@@ -72,13 +46,13 @@ class Filled(NamedTuple):
 
 
 def settings() -> tuple[str, ...]:
-    return tuple(_data()["settings"])
+    return tuple(boards().settings)
 
 
 def board_of(dmi: Dmi | None) -> Board | None:
     """The first row that fits; None for an unknown or unreadable board."""
     row = _row_of(dmi)
-    return _board(row) if row else None
+    return row.board if row else None
 
 
 def menu_for(setting: str, dmi: Dmi | None) -> Menu | None:
@@ -90,10 +64,10 @@ def menus(setting: str) -> tuple[tuple[str, Menu], ...]:
     """Every name that is known, AMD's first, each with whose it is."""
     reference = _menu(setting, None)
     found = [(reference.mark or reference.entry, reference)] if reference else []
-    for row in _data()["boards"]:
+    for row in boards().rows:
         menu = _menu(setting, row)
         if menu and (menu.own or menu.exposed is not True):
-            found.append((row["board"], menu))
+            found.append((row.board.name, menu))
     return tuple(found)
 
 
@@ -153,8 +127,7 @@ def _in_brackets(found: list[Menu]) -> str:
 
 
 def _notes(asked: list[Menu], hidden: list[Menu], row: Row | None) -> Iterator[str]:
-    board = _board(row) if row else None
-    if board is None:
+    if row is None:
         return
     for menu in asked:
         if menu.exposed is False and menu not in hidden:
@@ -162,103 +135,89 @@ def _notes(asked: list[Menu], hidden: list[Menu], row: Row | None) -> Iterator[s
         elif menu.exposed is None:
             yield NO_ENTRY
             break
-    if board.documents and any(not menu.own or menu.confidence == _LOW for menu in asked):
-        documents = ", ".join(str(each) for each in board.documents)
-        yield f"{board.vendor}'s names: {documents}."
-
-
-def _data() -> Row:
-    found: Row = data.load("boards.json")
-    return found
+    if row.board.documents and any(not menu.own or menu.confidence == LOW for menu in asked):
+        documents = ", ".join(str(each) for each in row.board.documents)
+        yield f"{row.board.vendor}'s names: {documents}."
 
 
 def _row_of(dmi: Dmi | None) -> Row | None:
     if dmi is None:
         return None
-    return next(
-        (row for row in _data()["boards"] if any(_fits(m, dmi) for m in row["match"])), None
-    )
+    names = {
+        "vendor": (dmi.sys_vendor, dmi.board_vendor),
+        "product_name": (dmi.product_name,),
+        "board_name": (dmi.board_name,),
+    }
+    return next((row for row in boards().rows if any(_fits(m, names) for m in row.match)), None)
 
 
-def _fits(match: dict[str, list[str]], dmi: Dmi) -> bool:
+def _fits(match: Mapping[str, tuple[str, ...]], names: Mapping[str, tuple[Seen[str], ...]]) -> bool:
     return all(
-        any(_begins(seen, prefixes) for seen in _named(key, dmi)) for key, prefixes in match.items()
+        any(_begins(seen, prefixes) for seen in names[key]) for key, prefixes in match.items()
     )
 
 
-def _named(key: str, dmi: Dmi) -> tuple[Seen[str], ...]:
-    if key == "vendor":
-        return (dmi.sys_vendor, dmi.board_vendor)
-    return (getattr(dmi, key),)
-
-
-def _begins(seen: Seen[str], prefixes: list[str]) -> bool:
+def _begins(seen: Seen[str], prefixes: tuple[str, ...]) -> bool:
     low = tuple(prefix.casefold() for prefix in prefixes)
     return isinstance(seen, str) and seen.casefold().startswith(low)
-
-
-def _board(row: Row) -> Board:
-    return Board(row["board"], tuple(Document(d["number"], d["title"]) for d in row["documents"]))
 
 
 def _menu(setting: str, row: Row | None) -> Menu | None:
     """The board's own row, else that of its line, else AMD's, else plain words."""
     own = _own(setting, row)
-    if own.get("needless"):
+    if own.needless:
         return None
-    named = own if "entry" in own else _data()[_REFERENCE]["settings"].get(setting, {})
-    about = _data()["settings"][setting]
-    if "entry" not in named:
+    named = own if own.entry else boards().amd.get(setting, _NOTHING)
+    about = boards().settings[setting]
+    if not named.entry:
         return _plain(setting, about, own)
-    mark = named.get("mark", _data()[_REFERENCE]["board"])
-    confidence = named["confidence"]
+    mark = boards().reference if named.mark is None else named.mark
     if named is own and row:
-        confidence = own["confidence"]
-        mark = row["board"] + (", likely" if confidence == _LOW else "")
-    # Where the vendor has other menus, AMD's would only lead astray.
-    path = tuple(named["path"]) if named is own or row is None else ()
+        mark = row.board.name + (", likely" if own.confidence == LOW else "")
     return Menu(
         setting,
-        path,
-        named["entry"],
-        named.get("value", about["want"]),
-        mark,
-        named["source"],
-        confidence,
+        # Where the vendor has other menus, AMD's would only lead astray.
+        path=named.path if named is own or row is None else (),
+        entry=named.entry,
+        value=about.want if named.value is None else named.value,
+        mark=mark,
+        source=named.source,
+        confidence=named.confidence,
         own=named is own,
-        exposed=own.get("exposed", True),
-        bios=own.get("bios", ""),
-        attribute=own.get("attribute", ""),
+        exposed=own.exposed,
+        bios=own.bios,
+        attribute=own.attribute,
     )
 
 
-def _own(setting: str, row: Row | None) -> Row:
+_NOTHING = Entry()
+
+
+def _own(setting: str, row: Row | None) -> Entry:
     """What the board's row says of it, or the row that this one extends."""
     if row is None:
-        return {}
-    rows: dict[str, Row] = row["settings"]
-    if setting in rows:
-        return rows[setting]
-    line = row.get("of")
-    if line == _REFERENCE:
-        named: Row = _data()[_REFERENCE]["settings"].get(setting, {})
-        usual = not named or "mark" in named
-        return {} if usual else named | {"source": row["likely"], "confidence": _LOW}
-    return _own(setting, next((each for each in _data()["boards"] if each["board"] == line), None))
+        return _NOTHING
+    if setting in row.settings:
+        return row.settings[setting]
+    if row.of == REFERENCE:
+        named = boards().amd.get(setting, _NOTHING)
+        usual = not named.entry or named.mark is not None
+        return _NOTHING if usual else named._replace(source=row.likely, confidence=LOW)
+    return _own(setting, next((each for each in boards().rows if each.board.name == row.of), None))
 
 
-def _plain(setting: str, about: Row, own: Row) -> Menu:
+def _plain(setting: str, about: Setting, own: Entry) -> Menu:
     """What it is for, where nobody is known to have seen a name."""
     return Menu(
         setting,
-        (),
-        about["purpose"],
-        about["want"],
-        "",
-        "",
-        _LOW,
+        path=(),
+        entry=about.purpose,
+        value=about.want,
+        mark="",
+        source="",
+        confidence=LOW,
         own=False,
-        attribute=own.get("attribute", ""),
+        attribute=own.attribute,
     )
 
 
