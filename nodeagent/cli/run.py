@@ -14,9 +14,9 @@ from nodeagent.cli.options import Seconds, Words, host_options
 from nodeagent.errors import ClusterError, HostError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from nodeagent.agent.cycle import Cycle, Looker
+    from nodeagent.agent.cycle import Cycle, Looker, Settings
     from nodeagent.cli.options import Chosen
     from nodeagent.model.facts import Facts
     from nodeagent.model.pci import Sighting
@@ -103,41 +103,50 @@ def command(  # noqa: PLR0913 - one for each option
     """
     gc.enable()  # unlike the other commands this one stays
     from nodeagent.agent import logs  # noqa: PLC0415 - see the style guide, §6
-    from nodeagent.agent.cycle import Cycle, Settings  # noqa: PLC0415
-    from nodeagent.agent.memory import Memory  # noqa: PLC0415
-    from nodeagent.kube.client import NodeClient  # noqa: PLC0415 - takes 0.2 s and 35 MiB
-    from nodeagent.labels import condition_type  # noqa: PLC0415
-    from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
+    from nodeagent.agent.cycle import Settings  # noqa: PLC0415
 
     if not node_name.strip() or node_name != node_name.strip():
         raise UsageError(f"{node_name!r} is no node's name", hint="set --node-name or NODE_NAME")
     logs.start(logs.LogFormat(log_format))
-    prefix = chosen.config.prefix
     settings = Settings(
         node=node_name,
         profile=chosen.profile,
         mode=chosen.mode,
         boot_id=live_boot_id(),
         publish_simulated=publish_simulated,
-        prefix=prefix,
+        prefix=chosen.config.prefix,
     )
-    with chosen.open() as machine:  # a host that cannot be opened at all is said at once
-        simulated = machine.source.simulated
-    # What a simulated machine showed must never be taken for a sighting of this one.
-    memory = Memory(None if simulated else run_dir, settings.boot_id)
-    client = NodeClient(kubeconfig or None, condition_type=condition_type(prefix))
-    with contextlib.closing(client):
-        cycle = Cycle(
-            settings,
-            look=_looker(chosen, settings.boot_id),
-            server=ApiServer(client, prefix=prefix),
-            memory=memory,
-        )
+    with _cycle(chosen, settings, kubeconfig=kubeconfig, run_dir=run_dir) as cycle:
         if once:
             return _once(cycle)
         where = chosen.config.health if health is None else health
         _loop(cycle, period or chosen.config.period_s, where)
     return 0
+
+
+@contextlib.contextmanager
+def _cycle(
+    chosen: Chosen, settings: Settings, *, kubeconfig: str | None, run_dir: str
+) -> Iterator[Cycle]:
+    """One, with what it keeps and whom it writes to; a host that cannot be opened is said first."""
+    from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
+    from nodeagent.agent.memory import Memory  # noqa: PLC0415
+    from nodeagent.kube.client import NodeClient  # noqa: PLC0415 - takes 0.2 s and 35 MiB
+    from nodeagent.labels import condition_type  # noqa: PLC0415
+    from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
+
+    with chosen.open() as machine:
+        simulated = machine.source.simulated
+    # What a simulated machine showed must never be taken for a sighting of this one.
+    memory = Memory(None if simulated else run_dir, settings.boot_id)
+    client = NodeClient(kubeconfig or None, condition_type=condition_type(settings.prefix))
+    with contextlib.closing(client):
+        yield Cycle(
+            settings,
+            look=_looker(chosen, settings.boot_id),
+            server=ApiServer(client, prefix=settings.prefix),
+            memory=memory,
+        )
 
 
 def _loop(cycle: Cycle, period_s: float, health: str) -> None:
