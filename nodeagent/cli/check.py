@@ -82,7 +82,8 @@ def _told(chosen: Chosen, output: str, *, verbose: bool) -> tuple[str, Judgement
     if output == "table":
         from nodeagent.report.text import report  # noqa: PLC0415 - what is not asked for costs
 
-        return report(judgement, facts.source, paint=painter(), verbose=verbose), judgement
+        told = report(judgement, facts.source, paint=painter(), verbose=verbose, place=chosen.again)
+        return told, judgement
     from nodeagent.report.document import document  # noqa: PLC0415
 
     return serialise(document(judgement, facts), output), judgement

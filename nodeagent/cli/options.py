@@ -39,6 +39,14 @@ class Chosen:
         return [(path, replace(self, capture=path, more=())) for path in paths]
 
     @property
+    def again(self) -> str:
+        """The words that choose the same place once more, as a shell reads them."""
+        from shlex import join  # noqa: PLC0415 - for one line of a report
+
+        place = {"--root": self.root, "--capture": self.capture}
+        return join(word for option, path in place.items() if path for word in (option, path))
+
+    @property
     def profile(self) -> Profile:
         return self.config.profile
 

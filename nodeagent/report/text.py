@@ -31,8 +31,18 @@ def plain(text: str, _colour: str) -> str:
     return text
 
 
-def report(judgement: Judgement, source: Source, *, paint: Paint = plain, verbose: bool) -> str:
-    """The whole report; the verdict and its root cause are within the first six lines."""
+def report(
+    judgement: Judgement,
+    source: Source,
+    *,
+    paint: Paint = plain,
+    verbose: bool,
+    place: str = "",
+) -> str:
+    """The whole report; the verdict and its root cause are within the first six lines.
+
+    `place`: the options that chose the host, for a command that the report proposes.
+    """
     parts = [
         *_head(judgement, source, paint),
         *_todo(judgement, paint),
@@ -42,7 +52,7 @@ def report(judgement: Judgement, source: Source, *, paint: Paint = plain, verbos
     if verbose:
         parts += _every_finding(judgement, paint)
         parts += _notes(judgement, paint)
-    parts += _foot(judgement, source, verbose=verbose)
+    parts += _foot(judgement, source, verbose=verbose, place=place)
     return "\n".join(parts)
 
 
@@ -174,7 +184,7 @@ def _notes(judgement: Judgement, paint: Paint) -> Iterator[str]:
         yield from _wrap(note, "    ", first="  - ")
 
 
-def _foot(judgement: Judgement, source: Source, *, verbose: bool) -> Iterator[str]:
+def _foot(judgement: Judgement, source: Source, *, verbose: bool, place: str) -> Iterator[str]:
     yield ""
     about = f"Looked at {source.where}."
     if source.note:
@@ -185,7 +195,14 @@ def _foot(judgement: Judgement, source: Source, *, verbose: bool) -> Iterator[st
     if not verbose:
         yield "Every finding with its evidence: -v"
     if judgement.root and judgement.root.code:
-        yield f"What it means: nodeagent explain {judgement.root.code}"
+        yield _learn_more(judgement.root.code, place)
+
+
+def _learn_more(code: str, place: str) -> str:
+    """For the same host, whose board's names the page uses; never cut, so that it can be pasted."""
+    words = f"nodeagent explain {code} {shown(place)}".rstrip()
+    gap = " " if len(f"What it means: {words}") <= WIDTH else "\n  "
+    return f"What it means:{gap}{words}"
 
 
 def _wrap(text: str, indent: str, *, first: str | None = None) -> Iterator[str]:

@@ -48,6 +48,24 @@ def test_the_foot_says_how_to_learn_more_of_the_root(expect: Expect, hosts: Path
     assert foot == ([f"What it means: nodeagent explain {expect.root}"] if expect.root else [])
 
 
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("", "What it means: nodeagent explain NO_GPU"),
+        ("--root /host", "What it means: nodeagent explain NO_GPU --root /host"),
+        ("--capture 'a b'", "What it means: nodeagent explain NO_GPU --capture 'a b'"),
+        (f"--capture {'x' * 90}", f"  nodeagent explain NO_GPU --capture {'x' * 90}"),
+        ("--root /\x1b[31m", "What it means: nodeagent explain NO_GPU --root /?[31m"),
+    ],
+)
+def test_the_foot_names_the_host_that_was_looked_at(place: str, said: str, hosts: Path) -> None:
+    """Its board's names are on the page, not those of the machine that the report is read on."""
+    facts = facts_of(hosts / "genoa-no-gpu")
+    told = report(judged(hosts / "genoa-no-gpu"), facts.source, verbose=False, place=place)
+
+    assert told.split("\n")[-1] == said
+
+
 @pytest.mark.parametrize("expect", TABLE, ids=lambda each: each.name)
 def test_verbose_shows_every_finding_within_80_columns(expect: Expect, hosts: Path) -> None:
     lines = _lines(hosts / expect.name, verbose=True)
