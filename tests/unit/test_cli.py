@@ -1,6 +1,7 @@
 """The command line: exit codes, outputs, and what it says to wrong words."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,8 @@ import yaml
 from click.shell_completion import BashComplete
 
 from nodeagent import config
-from nodeagent.cli.main import cli, commands, main
-
-
-def _run(*words: str | Path) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    code = stop.value.code
-    assert isinstance(code, int)
-    return code
+from nodeagent.cli.main import cli, commands
+from tests.unit.command import run
 
 
 @pytest.mark.parametrize(
@@ -24,36 +18,47 @@ def _run(*words: str | Path) -> int:
     [("genoa-ready", 0), ("genoa-iommu-pt", 1), ("genoa-gpu-d3cold", 4), ("dev-machine", 1)],
 )
 def test_the_exit_code_is_the_verdict(host: str, code: int, hosts: Path) -> None:
-    assert _run("check", "--capture", hosts / host) == code
+    assert run("check", "--capture", hosts / host) == code
+
+
+def test_what_the_report_proposes_explains_for_the_same_host(
+    hosts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("check", "--capture", hosts / "milan-dell-r6515-rmp")
+    [proposed] = [line for line in capsys.readouterr().out.split("\n") if " explain " in line]
+
+    words = shlex.split(proposed.rpartition("nodeagent ")[2])
+    assert run(*words) == 0
+    assert "on this board (Dell Inc., PowerEdge R6515," in capsys.readouterr().out
 
 
 def test_a_sleeping_gpu_is_judged_alike_whether_or_not_it_may_be_woken(
     hosts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("check", "--capture", hosts / "genoa-gpu-d3cold")
-    assert _run(*words) == 4
+    assert run(*words) == 4
     allowed = capsys.readouterr().out
-    assert _run(*words, "--no-wake") == 4
+    assert run(*words, "--no-wake") == 4
 
     assert capsys.readouterr().out == allowed
 
 
 def test_no_gpu_is_fine_for_the_profile_without_one(hosts: Path) -> None:
-    assert _run("check", "--capture", hosts / "genoa-no-gpu") == 1
-    assert _run("check", "--capture", hosts / "genoa-no-gpu", "--profile", "snp") == 0
-    assert _run("check", "--capture", hosts / "genoa-no-gpu", "--profile", "gpu") == 1
+    assert run("check", "--capture", hosts / "genoa-no-gpu") == 1
+    assert run("check", "--capture", hosts / "genoa-no-gpu", "--profile", "snp") == 0
+    assert run("check", "--capture", hosts / "genoa-no-gpu", "--profile", "gpu") == 1
 
 
 def test_a_gpu_profile_does_not_ask_for_snp(hosts: Path) -> None:
-    assert _run("check", "--capture", hosts / "genoa-smee-off", "--profile", "gpu") == 0
-    assert _run("check", "--capture", hosts / "intel", "--profile", "gpu") == 0
+    assert run("check", "--capture", hosts / "genoa-smee-off", "--profile", "gpu") == 0
+    assert run("check", "--capture", hosts / "intel", "--profile", "gpu") == 0
 
 
 def test_json_and_yaml_say_the_same(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("check", "--capture", hosts / "genoa-iommu-pt", "-o")
-    _run(*words, "json")
+    run(*words, "json")
     as_json = json.loads(capsys.readouterr().out)
-    _run(*words, "yaml")
+    run(*words, "yaml")
     as_yaml = yaml.safe_load(capsys.readouterr().out)
 
     assert as_json == as_yaml
@@ -87,7 +92,7 @@ def test_json_and_yaml_say_the_same(hosts: Path, capsys: pytest.CaptureFixture[s
 def test_a_wrong_word_ends_with_2_and_names_the_nearest(
     words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(*words) == 2
+    assert run(*words) == 2
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.out == ""
@@ -104,7 +109,7 @@ def test_a_wrong_word_ends_with_2_and_names_the_nearest(
 def test_a_host_that_cannot_be_opened_ends_with_3(
     words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(*words) == 3
+    assert run(*words) == 3
     assert said in capsys.readouterr().err
 
 
@@ -137,7 +142,7 @@ def test_a_wrong_configuration_names_the_key(
     file = tmp_path / "config.yaml"
     file.write_text(text.replace("{file}", str(file)))
 
-    assert _run("check", "--capture", hosts / "genoa-ready", "--config", file) == 2
+    assert run("check", "--capture", hosts / "genoa-ready", "--config", file) == 2
     assert said.format(file=file) in capsys.readouterr().err
 
 
@@ -155,7 +160,7 @@ def test_a_strangers_key_does_not_reach_the_terminal_raw(
     (tmp_path / "root").mkdir()
     (tmp_path / "host.json").write_text('{"version": 1, "\\u001b[31mred": 1}')
 
-    assert _run("check", "--capture", tmp_path) == 3
+    assert run("check", "--capture", tmp_path) == 3
     assert "host.json: ?[31mred: is no known key" in capsys.readouterr().err
 
 
@@ -164,17 +169,17 @@ def test_the_command_line_wins_over_the_configuration(hosts: Path, tmp_path: Pat
     file.write_text("profile: snp\nmode: on\n")
     host = hosts / "genoa-gpu-off"
 
-    assert _run("check", "--config", file, "--capture", host) == 0
-    assert _run("check", "--config", file, "--profile", "gpu", "--capture", host) == 1
+    assert run("check", "--config", file, "--capture", host) == 0
+    assert run("check", "--config", file, "--profile", "gpu", "--capture", host) == 1
 
 
 def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("--help") == 0
+    assert run("--help") == 0
     group = capsys.readouterr().out
     assert "Exit codes:" in group
     for name in commands():
         assert f"  {name} " in group
-        assert _run(name, "--help") == 0
+        assert run(name, "--help") == 0
         assert "Example" in capsys.readouterr().out
 
 
@@ -182,13 +187,13 @@ def test_labels_prints_what_would_be_published(
     hosts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        _run("labels", "--capture", hosts / "genoa-ready", "--publish-simulated", "-o", "json") == 0
+        run("labels", "--capture", hosts / "genoa-ready", "--publish-simulated", "-o", "json") == 0
     )
     published = json.loads(capsys.readouterr().out)
     assert published["labels"]["nodeagent.io/ready"] == "true"
     assert published["labels"]["nodeagent.io/gpu.cc-mode"] == "on"
 
-    assert _run("labels", "--capture", hosts / "genoa-ready", "-o", "json") == 0
+    assert run("labels", "--capture", hosts / "genoa-ready", "-o", "json") == 0
     unasked = json.loads(capsys.readouterr().out)["labels"]
     assert "nodeagent.io/ready" not in unasked
     assert unasked["nodeagent.io/simulated"] == "true"
@@ -229,7 +234,7 @@ def test_a_path_is_left_to_the_shell() -> None:
 def test_a_completion_script_says_how_to_install_it(
     shell: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run("completion", shell) == 0
+    assert run("completion", shell) == 0
     out = capsys.readouterr().out
     assert f"#   nodeagent completion {shell} > /" in out
     assert shell != "zsh" or out.startswith("#compdef nodeagent\n")

@@ -7,19 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.cli.main import main
 from tests.hosts import base
+from tests.unit.command import run
 from tests.unit.looks import drafted
 
 HOSTS = Path(__file__).parents[1] / "hosts"
-
-
-def _run(*words: str | Path) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    code = stop.value.code
-    assert isinstance(code, int)
-    return code
 
 
 @pytest.mark.parametrize("name", ["out", "out.tar.gz"])
@@ -27,9 +19,9 @@ def _run(*words: str | Path) -> int:
 def test_what_was_captured_is_checked_alike(
     name: str, host: str, code: int, hosts: Path, tmp_path: Path
 ) -> None:
-    assert _run("capture", "--capture", hosts / host, tmp_path / name) == 0
+    assert run("capture", "--capture", hosts / host, tmp_path / name) == 0
 
-    assert _run("check", "--capture", tmp_path / name) == code
+    assert run("check", "--capture", tmp_path / name) == code
 
 
 def test_it_says_where_and_what_was_masked(
@@ -40,7 +32,7 @@ def test_it_says_where_and_what_was_masked(
     draft.say("usb 1-4: SerialNumber: 4C530001234567")
     host = drafted(draft, tmp_path / "host")
 
-    assert _run("capture", "--capture", host, tmp_path / "out", "--note", "ask a@acme.com") == 0
+    assert run("capture", "--capture", host, tmp_path / "out", "--note", "ask a@acme.com") == 0
 
     said = capsys.readouterr().out
     assert f"Wrote {tmp_path}/out: " in said.replace("\n  ", " ")
@@ -59,7 +51,7 @@ def test_it_says_where_and_what_was_masked(
 def test_without_privilege_it_says_what_is_missing(
     hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run("capture", "--capture", hosts / "genoa-no-privileges", tmp_path / "out") == 0
+    assert run("capture", "--capture", hosts / "genoa-no-privileges", tmp_path / "out") == 0
 
     said = capsys.readouterr().out.replace("\n  ", " ")
     assert "Could not be looked at: /dev/cpu/0/cpuid: EPERM; " in said
@@ -71,7 +63,7 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_read(
 ) -> None:
     (tmp_path / "out").write_text("mine")
 
-    assert _run("capture", "--capture", tmp_path / "missing", tmp_path / "out") == 2
+    assert run("capture", "--capture", tmp_path / "missing", tmp_path / "out") == 2
 
     assert "is there already" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"
@@ -82,7 +74,7 @@ def test_a_place_that_cannot_be_written_is_no_answer(
 ) -> None:
     out = tmp_path / "missing" / "out"
 
-    assert _run("capture", "--capture", hosts / "genoa-ready", out) == 3
+    assert run("capture", "--capture", hosts / "genoa-ready", out) == 3
 
     complaint = capsys.readouterr().err
     assert complaint.startswith(f"nodeagent: cannot write the capture {out}: No such file")
@@ -95,7 +87,7 @@ def test_a_capture_of_a_newer_version_asks_for_an_update(
     (tmp_path / "root").mkdir()
     (tmp_path / "host.json").write_text('{"version": 2}')
 
-    assert _run("check", "--capture", tmp_path) == 3
+    assert run("check", "--capture", tmp_path) == 3
 
     complaint = capsys.readouterr().err
     assert "host.json: version: is 2, and this program reads version 1" in complaint
@@ -112,7 +104,7 @@ def test_the_readmes_capture_is_what_is_printed(
     (tmp_path / "tests").symlink_to(HOSTS.parent)
     monkeypatch.chdir(tmp_path)
 
-    assert _run(*shlex.split(words)) == 0
+    assert run(*shlex.split(words)) == 0
 
     # How many files are read, and how well they pack, changes with every check and every zlib.
     size = re.compile(r"[\d,]+ files, [\d,]+ KiB")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from nodeagent.checks.judge import judge
-from nodeagent.cli.main import main
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Judgement
 from nodeagent.model.host import PlatformStatus
@@ -14,6 +13,7 @@ from nodeagent.model.words import Profile
 from nodeagent.report.compare import Difference, Side, compare, text
 from nodeagent.report.flatten import differences, exchange
 from tests.hosts.expected import TABLE, Expect
+from tests.unit.command import run
 from tests.unit.looks import facts_of
 
 # Only several facts together make the difference.
@@ -97,7 +97,7 @@ def test_what_is_exchanged_differs_no_more(expect: Expect, ready: Facts, hosts: 
 
 
 def test_hosts_that_are_alike_say_so(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("--compare", hosts / "genoa-ready", hosts / "genoa-ready") == 0
+    assert run("check", "--compare", hosts / "genoa-ready", hosts / "genoa-ready") == 0
     assert "Nothing that is read here differs." in capsys.readouterr().out
 
 
@@ -126,15 +126,11 @@ def test_cpus_that_agree_differ_only_in_the_value(ready: Facts, hosts: Path) -> 
     assert not [name for name in names if name.startswith("MSR ")]
 
 
-def _run(*words: str | Path) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(["check", *(str(word) for word in words)])
-    assert isinstance(stop.value.code, int)
-    return stop.value.code
-
-
 def test_the_answer_as_data_has_everything(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("--compare", hosts / "genoa-ready", hosts / "genoa-iommu-pt", "-o", "json") == 0
+    assert (
+        run("check", "--compare", hosts / "genoa-ready", hosts / "genoa-iommu-pt", "-o", "json")
+        == 0
+    )
 
     found = json.loads(capsys.readouterr().out)
     assert [each["root"] for each in found["hosts"]] == [None, "IOMMU_PASSTHROUGH_OR_OFF"]
@@ -158,7 +154,7 @@ def test_the_answer_as_data_has_everything(hosts: Path, capsys: pytest.CaptureFi
 def test_what_cannot_be_compared_is_said(
     words: tuple[str, ...], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(*words) == code
+    assert run("check", *words) == code
     assert said in capsys.readouterr().err
 
 

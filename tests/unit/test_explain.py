@@ -10,7 +10,6 @@ from nodeagent import __version__
 from nodeagent.capture.archive import open_capture
 from nodeagent.checks.remedies import CAUSES, ways
 from nodeagent.cli import book
-from nodeagent.cli.main import main
 from nodeagent.explain import pages, text
 from nodeagent.explain.book import codes_of
 from nodeagent.explain.pages import Kind, Page
@@ -21,6 +20,7 @@ from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import Level, Profile, Verdict
 from tests.hosts.expected import TABLE, Expect
 from tests.hosts.inspector import inspect_as
+from tests.unit.command import run
 from tests.unit.looks import Veiled, judged
 
 BOOK = book.load()
@@ -33,11 +33,9 @@ HERE = str(Path(__file__).parents[1] / "hosts" / "genoa-ready")
 
 def _said(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """On the board of a captured host: a unit test reads nothing of the machine it runs on."""
-    with pytest.raises(SystemExit) as stop:
-        main(["explain", *words.split(), "--capture", HERE])
+    code = run("explain", *words.split(), "--capture", HERE)
     said = capsys.readouterr()
-    assert isinstance(stop.value.code, int)
-    return stop.value.code, said.out, said.err
+    return code, said.out, said.err
 
 
 def test_every_code_and_every_check_has_a_page() -> None:
@@ -141,11 +139,10 @@ def test_case_and_marks_do_not_matter(
 def test_an_unknown_word_ends_with_2_and_names_the_nearest_and_the_version(
     word: str, guess: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["explain", word])
+    code = run("explain", word)
 
     said = capsys.readouterr()
-    assert (stop.value.code, said.out) == (2, "")
+    assert (code, said.out) == (2, "")
     assert f"version {__version__} knows no code or check {word!r}" in said.err
     assert f"{guess}; a newer version may know more" in said.err
     assert max(map(len, said.err.split("\n"))) <= 80
@@ -308,10 +305,7 @@ def test_only_the_names_of_the_board_are_read(hosts: Path) -> None:
 
 
 def test_a_capture_that_is_not_there_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["explain", "BIOS_SMEE_OFF", "--capture", "/nowhere"])
-
-    assert stop.value.code == 3
+    assert run("explain", "BIOS_SMEE_OFF", "--capture", "/nowhere") == 3
     assert "cannot open the capture /nowhere" in capsys.readouterr().err
 
 

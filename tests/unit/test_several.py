@@ -8,21 +8,14 @@ import pytest
 from referencing import Registry, Resource
 
 from nodeagent import data
-from nodeagent.cli.main import main
 from nodeagent.cli.several import names_of
 from nodeagent.report.hosts import Row, table
+from tests.unit.command import run
 
 _REGISTRY = Registry().with_resource(
     "report.schema.json", Resource.from_contents(data.load("report.schema.json"))
 )
 VALIDATOR = jsonschema.Draft202012Validator(data.load("reports.schema.json"), registry=_REGISTRY)
-
-
-def _run(*words: str | Path) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main(["check", *(str(word) for word in words)])
-    assert isinstance(stop.value.code, int)
-    return stop.value.code
 
 
 @pytest.mark.parametrize(
@@ -35,13 +28,13 @@ def _run(*words: str | Path) -> int:
     ],
 )
 def test_the_worst_host_gives_the_exit_code(names: tuple[str, ...], code: int, hosts: Path) -> None:
-    assert _run(*(hosts / name for name in names)) == code
+    assert run("check", *(hosts / name for name in names)) == code
 
 
 def test_one_host_that_cannot_be_read_does_not_hide_the_others(
     hosts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(hosts / "genoa-smee-off", "/nowhere", hosts / "genoa-ready") == 3
+    assert run("check", hosts / "genoa-smee-off", "/nowhere", hosts / "genoa-ready") == 3
 
     said = capsys.readouterr()
     rows = [line.split() for line in said.out.split("\n")]
@@ -55,23 +48,23 @@ def test_captures_may_be_named_with_or_without_the_option(
     hosts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = hosts / "genoa-ready", hosts / "genoa-no-gpu"
-    assert _run(first, second) == 1
+    assert run("check", first, second) == 1
     told = capsys.readouterr().out
-    assert _run("--capture", first, "--capture", second) == 1
+    assert run("check", "--capture", first, "--capture", second) == 1
     assert capsys.readouterr().out == told
 
 
 def test_one_capture_by_its_place_is_the_whole_report(
     hosts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(hosts / "genoa-ready") == 0
+    assert run("check", hosts / "genoa-ready") == 0
     assert capsys.readouterr().out.startswith("READY for snp-gpu")
 
 
 def test_the_documents_keep_to_their_schema(
     hosts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _run(hosts / "genoa-ready", "/nowhere", hosts / "intel", "-o", "json") == 3
+    assert run("check", hosts / "genoa-ready", "/nowhere", hosts / "intel", "-o", "json") == 3
 
     found = json.loads(capsys.readouterr().out)
     VALIDATOR.validate(found)
@@ -84,7 +77,7 @@ def test_the_documents_keep_to_their_schema(
 def test_every_row_fits_80_columns_and_keeps_its_code(
     hosts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _run(*sorted(path.parent for path in hosts.glob("genoa-*/host.json")))
+    run("check", *sorted(path.parent for path in hosts.glob("genoa-*/host.json")))
 
     lines = capsys.readouterr().out.split("\n")
     assert max(map(len, lines)) <= 80

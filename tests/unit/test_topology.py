@@ -10,7 +10,6 @@ import yaml
 
 from nodeagent.capture.archive import open_capture
 from nodeagent.cli import topology as command
-from nodeagent.cli.main import main
 from nodeagent.facts.look import look
 from nodeagent.model.facts import Facts
 from nodeagent.report.canvas import Box, fit, width_of
@@ -22,6 +21,7 @@ from tests.hosts import hgx, pci, recipes
 from tests.hosts.draft import GPU, Draft
 from tests.hosts.expected import TABLE, Expect
 from tests.hosts.inspector import inspect_as
+from tests.unit.command import run
 from tests.unit.looks import Veiled, drafted, facts_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -170,38 +170,30 @@ def test_no_output_has_a_units_own_number(
     assert serials
 
     for output in ("table", "json", "yaml", "svg"):
-        assert _run("topology", "--capture", hosts / name, "-o", output) == 0
+        assert run("topology", "--capture", hosts / name, "-o", output) == 0
         said = capsys.readouterr().out
         assert [serial for serial in serials if serial[2:] in said] == []
-
-
-def _run(*words: str | Path) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    code = stop.value.code
-    assert isinstance(code, int)
-    return code
 
 
 @pytest.mark.parametrize(
     "name", ["genoa-ready", "genoa-no-gpu", "dev-machine", "genoa-gpu-gone", "genoa-iommu-off"]
 )
 def test_the_command_answers_whatever_the_host_is(name: str, hosts: Path) -> None:
-    assert _run("topology", "--capture", hosts / name) == 0
+    assert run("topology", "--capture", hosts / name) == 0
 
 
 def test_json_and_yaml_say_the_same(hosts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("topology", "--capture", hosts / "genoa-hgx-h100", "-o")
-    _run(*words, "json")
+    run(*words, "json")
     as_json = json.loads(capsys.readouterr().out)
-    _run(*words, "yaml")
+    run(*words, "yaml")
 
     assert yaml.safe_load(capsys.readouterr().out) == as_json
     assert len(as_json["devices"]) == 12
 
 
 def test_an_unknown_output_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _run("topology", "-o", "svgg") == 2
+    assert run("topology", "-o", "svgg") == 2
     assert "did you mean svg?" in capsys.readouterr().err
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from nodeagent.cli import watching
-from nodeagent.cli.main import main
 from nodeagent.cli.watching import Shot, follow
 from nodeagent.errors import HostError
 from nodeagent.report.changes import changes
+from tests.unit.command import run
 from tests.unit.looks import judged
 
 Drawn = list[tuple[str, str | None]]
@@ -125,8 +125,5 @@ def test_a_report_longer_than_the_terminal_keeps_its_head(
 def test_what_cannot_be_watched_is_said(
     words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["check", *words])
-
-    assert stop.value.code == 2
+    assert run("check", *words) == 2
     assert said in capsys.readouterr().err
