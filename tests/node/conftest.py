@@ -11,7 +11,7 @@ import pytest
 
 from tests.node.agent import Agent
 from tests.real import image
-from tests.real.node import Node
+from tests.real.node import MOUNTED, Node, is_mounted
 from tests.real.plane import ControlPlane
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def node() -> Iterator[Node]:
     """Not below pytest's own folder: paths of sockets end at 107 bytes."""
     archive = image.agent()
     folder = Path(tempfile.mkdtemp(prefix="na-"))
+    absent = [place for place in MOUNTED.values() if not place.exists()]
     try:
         with (
             ControlPlane(folder / "plane", controllers="*") as plane,
@@ -33,6 +34,7 @@ def node() -> Iterator[Node]:
             yield started
     finally:
         shutil.rmtree(folder)
+    assert [place for place in absent if place.exists() and not is_mounted(place)] == []
 
 
 @pytest.fixture(scope="session")

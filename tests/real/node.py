@@ -1,8 +1,8 @@
 """A real node of a test's control plane: containerd and kubelet, for as long as a `with` lasts.
 
 Both live in a mount and process namespace of their own. Killing the first process there ends
-every container and unmounts everything. What is left on the machine are empty cgroups, which
-`__exit__` removes, and the empty folders that were mounted over.
+every container and unmounts everything. What is left on the machine are empty cgroups and the empty
+folders that were made to be mounted over; `__exit__` removes them.
 
 One thing is a stand-in: the handler of confidential VMs, HANDLER, is an ordinary runc here. Its
 name, the RuntimeClass and the scheduling are real; the VM is not.
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 
 HANDLER = "kata-qemu-nvidia-gpu-snp"
 START_S = 60.0
+# Its own folders, and what they are mounted over: places that nobody lets it choose.
+MOUNTED = {
+    "kubelet": Path("/var/lib/kubelet"),  # device plugins have no other place to meet it
+    "containerd-run": Path("/run/containerd"),  # shims leave sockets there
+    "cdi": Path("/run/cdi"),  # our own pod makes it
+    "modprobe": Path("/etc/modprobe.d"),  # on every node of kubeadm's, and not on all machines
+    "container-logs": Path("/var/log/containers"),  # kubelet leaves links there
+}
 _CGROUPS = Path("/sys/fs/cgroup")
 _CNI_PLUGINS = Path("/usr/lib/cni")
 
@@ -40,17 +48,17 @@ _CNI_PLUGINS = Path("/usr/lib/cni")
 # dies must come back without it, and an orphaned shim must find a parent.
 _SUPERVISOR = """\
 set -eu
-cd "$1"
-over() { mkdir -p "$1" "$2" && mount --bind "$1" "$2"; }
-over kubelet /var/lib/kubelet                # device plugins have no other place to meet it
-over containerd-run /run/containerd          # shims leave sockets there
-over cdi /run/cdi                            # our own pod makes it
-over modprobe /etc/modprobe.d                # on every node of kubeadm's, and not on all machines
-over container-logs /var/log/containers      # kubelet leaves links there
-for name in vm/overcommit_memory kernel/panic kernel/panic_on_oops; do
+folder=$1 kubeconfig=$2 name=$3
+cd "$folder"
+shift 3
+while [ $# -gt 0 ]; do
+    mount --bind "$1" "$2"
+    shift 2
+done
+for knob in vm/overcommit_memory kernel/panic kernel/panic_on_oops; do
     # kubelet sets these for good, and a panic on oops is not for a developer's machine
-    cp "/proc/sys/$name" "sysctl-${name#*/}"
-    mount --bind "sysctl-${name#*/}" "/proc/sys/$name"
+    cp "/proc/sys/$knob" "sysctl-${knob#*/}"
+    mount --bind "sysctl-${knob#*/}" "/proc/sys/$knob"
 done
 keep() {
     while :; do
@@ -58,9 +66,9 @@ keep() {
         sleep 0.2
     done
 }
-part=containerd; keep containerd --config "$1/containerd.toml" &
-part=kubelet; keep kubelet --config /var/lib/kubelet/config.yaml --kubeconfig "$2" \\
-    --hostname-override "$3" --cert-dir kubelet-certs --root-dir /var/lib/kubelet &
+part=containerd; keep containerd --config "$folder/containerd.toml" &
+part=kubelet; keep kubelet --config /var/lib/kubelet/config.yaml --kubeconfig "$kubeconfig" \\
+    --hostname-override "$name" --cert-dir kubelet-certs --root-dir /var/lib/kubelet &
 wait
 """
 
@@ -107,14 +115,16 @@ class Node:
         # A root of its own: two kubelets that share one remove each other's pods.
         self._cgroup = f"nodeagent-test-{os.getpid()}-{name}"
         self._process: Process | None = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> Self:
-        for name in ("cni", "logs", "containerd-run", "kubelet"):
+        for name in ("cni", "logs", *MOUNTED):
             (self.folder / name).mkdir(parents=True)
         self._write_settings()
         for controller in _controllers():
             (controller / self._cgroup).mkdir()
         try:
+            self._make_places()
             self._start()
         except BaseException:
             self._end()
@@ -168,6 +178,7 @@ class Node:
             [
                 *("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"),
                 *("sh", "-c", _SUPERVISOR, "node", str(self.folder), str(kubeconfig), self.name),
+                *(word for name, place in MOUNTED.items() for word in (name, str(place))),
             ],
             self.folder / "logs" / "supervisor",
             environment={"PATH": f"{binaries()}:/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -196,6 +207,17 @@ class Node:
             root = controller / self._cgroup
             # The kernel takes a moment to bury the processes of a namespace that was killed.
             eventually(lambda root=root: _removed(root), within_s=20)  # type: ignore[misc]
+        for place in self._made:
+            if not is_mounted(place):
+                with suppress(OSError):  # somebody put something there meanwhile
+                    place.rmdir()
+
+    def _make_places(self) -> None:
+        """And remember which were not there; all are on every real node."""
+        for place in MOUNTED.values():
+            with suppress(FileExistsError):
+                place.mkdir()
+                self._made.append(place)
 
     def _write_settings(self) -> None:
         (self.folder / "cni" / "10-loopback.conflist").write_text(json.dumps(_LOOPBACK))
@@ -257,6 +279,15 @@ class NodeError(AssertionError):
 def _controllers() -> list[Path]:
     """The hierarchies of cgroup v1, each of which has to know the node's root; none twice."""
     return sorted({path.resolve() for path in _CGROUPS.iterdir() if path.is_dir()})
+
+
+def is_mounted(place: Path) -> bool:
+    """By another test's node: removing the folder would take the mount from under it."""
+    for table in Path("/proc").glob("[0-9]*/mountinfo"):
+        with suppress(OSError):  # it ended meanwhile
+            if any(line.split(" ")[4] == str(place) for line in table.read_text().splitlines()):
+                return True
+    return False
 
 
 def _removed(cgroup: Path) -> bool:
