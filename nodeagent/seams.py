@@ -16,6 +16,13 @@ from nodeagent.model.seen import Seen, Unreadable
 FILE_LIMIT = 1 << 20
 
 
+def as_text(raw: Seen[bytes]) -> Seen[str]:
+    """A file's text as every `Files` gives it: whatever the bytes, and no blanks around it."""
+    if isinstance(raw, bytes):
+        return raw.decode(errors="surrogateescape").strip("\0\t\r\n ")
+    return raw
+
+
 class Parts(Protocol):
     """An open file, read here and there: each word of configuration space is a bus cycle."""
 

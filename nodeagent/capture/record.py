@@ -9,7 +9,7 @@ from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import FILE_LIMIT, Files, Machine, Parts, Probes, Registers
+from nodeagent.seams import FILE_LIMIT, Files, Machine, Parts, Probes, Registers, as_text
 
 _UNASKED = Unreadable("", NOT_CAPTURED)
 
@@ -66,10 +66,7 @@ class RecordingFiles:
         return found
 
     def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
-        raw = self.read_bytes(path, limit)
-        if isinstance(raw, bytes):
-            return raw.decode(errors="surrogateescape").strip("\0\t\r\n ")
-        return raw
+        return as_text(self.read_bytes(path, limit))
 
     @contextmanager
     def parts(self, path: str) -> Iterator[Seen[Parts]]:
@@ -163,25 +160,11 @@ class Recorder:
     def __init__(self, machine: Machine) -> None:
         self.record = Record()
         self._machine = machine
-        self._files = RecordingFiles(machine.files, self.record)
-        self._probes = RecordingProbes(machine.probes, self.record)
-
-    @property
-    def files(self) -> Files:
-        return self._files
-
-    @property
-    def bare_files(self) -> Files:
+        self.files: Files = RecordingFiles(machine.files, self.record)
+        self.probes: Probes = RecordingProbes(machine.probes, self.record)
+        self.source: Source = machine.source
+        self.bare_files: Files = machine.files
         """The machine's own, for questions whose answers are no part of the capture."""
-        return self._machine.files
-
-    @property
-    def probes(self) -> Probes:
-        return self._probes
-
-    @property
-    def source(self) -> Source:
-        return self._machine.source
 
     def look(self) -> AbstractContextManager[None]:
         return self._machine.look()

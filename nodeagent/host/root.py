@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from nodeagent.errors import HostError
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import FILE_LIMIT, Parts
+from nodeagent.seams import FILE_LIMIT, Parts, as_text
 
 _MAX_HOPS = 40  # what Linux itself allows on one path
 _MAX_OPEN_FOLDERS = 512
@@ -110,10 +110,7 @@ class Root:
             os.close(descriptor)
 
     def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
-        raw = self.read_bytes(path, limit)
-        if isinstance(raw, bytes):
-            return raw.decode(errors="surrogateescape").strip("\0\t\r\n ")
-        return raw
+        return as_text(self.read_bytes(path, limit))
 
     @contextmanager
     def parts(self, path: str) -> Iterator[Seen[Parts]]:

@@ -22,7 +22,7 @@ from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.policy import Policy
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode, Profile
-from nodeagent.seams import FILE_LIMIT, Files, Machine, Parts, Probes, Registers
+from nodeagent.seams import FILE_LIMIT, Files, Machine, Parts, Probes, Registers, as_text
 from tests.hosts import tree
 from tests.hosts.draft import Draft
 from tests.hosts.inspector import inspect_as
@@ -116,10 +116,7 @@ class VeiledFiles:
         return gap or self._files.read_bytes(path, limit)
 
     def read(self, path: str, limit: int = FILE_LIMIT) -> Seen[str]:
-        raw = self.read_bytes(path, limit)
-        if isinstance(raw, bytes):
-            return raw.decode(errors="surrogateescape").strip("\0\t\r\n ")
-        return raw
+        return as_text(self.read_bytes(path, limit))
 
     @contextmanager
     def parts(self, path: str) -> Iterator[Seen[Parts]]:
@@ -201,19 +198,9 @@ class Veiled:
     ) -> None:
         self._machine = machine
         self._files = VeiledFiles(machine.files, hidden, replaced or {}, seed)
-        self._probes = VeiledProbes(machine.probes, hidden, self._files, seed)
-
-    @property
-    def files(self) -> Files:
-        return self._files
-
-    @property
-    def probes(self) -> Probes:
-        return self._probes
-
-    @property
-    def source(self) -> Source:
-        return self._machine.source
+        self.files: Files = self._files
+        self.probes: Probes = VeiledProbes(machine.probes, hidden, self._files, seed)
+        self.source: Source = machine.source
 
     @property
     def asked(self) -> list[str]:
