@@ -4,7 +4,7 @@ import select
 import signal
 import socket
 from enum import Enum, auto
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 
@@ -36,12 +36,7 @@ class Bell:
         self._handlers = {number: signal.signal(number, self._heard) for number in watched}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._before)

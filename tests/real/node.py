@@ -26,7 +26,6 @@ from tests.real.wait import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
 
     from tests.real.api import Object
     from tests.real.plane import ControlPlane
@@ -131,12 +130,7 @@ class Node:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
     @property
