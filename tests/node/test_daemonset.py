@@ -65,7 +65,9 @@ def test_the_pod_sees_its_own_kubelet_and_says_what_that_lacks(agent: Agent) -> 
     agent.deploy("live")
     found = agent.check("--profile", "gpu")
 
-    assert found["runtime.kubelet"]["seen"] == "kubelet runs, its version is not known"
+    seen = found["runtime.kubelet"]["seen"]
+    assert seen.startswith("kubelet runs, its version is not known: ")
+    assert seen.endswith(" is not mounted here")
     assert found["runtime.settings"]["code"] == "KUBELET_NOT_PREPARED"
     assert (
         "runtimeRequestTimeout is 2m by default, 20m is wanted" in found["runtime.settings"]["seen"]
