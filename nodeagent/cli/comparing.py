@@ -33,15 +33,14 @@ def _sides(chosen: Chosen) -> tuple[Side, Side]:
         raise UsageError(
             f"--compare takes two captures, not {len(hosts)}", hint="or one, for this host"
         )
-    if len(hosts) == 1:
-        hosts.append((f"this host{f' at {chosen.root}' if chosen.root else ''}", _live(chosen)))
-    elif chosen.root is not None:
+    if len(hosts) == 2 and chosen.root is not None:
         raise UsageError("--root is given, and two captures", hint="give --root and one capture")
     names = names_of([path for path, _ in hosts])
-    return (
-        _side(names[0], hosts[0][1], is_first=True),
-        _side(names[1], hosts[1][1], is_first=False),
-    )
+    sides = [each for _, each in hosts]
+    if len(hosts) == 1:
+        names.append(f"this host at {chosen.root}" if chosen.root else "this host")
+        sides.append(_live(chosen))
+    return _side(names[0], sides[0], is_first=True), _side(names[1], sides[1], is_first=False)
 
 
 def _live(chosen: Chosen) -> Chosen:

@@ -28,6 +28,7 @@ from nodeagent.model.cpu import SYSCFG, CpuIdentity, CpuValues
 from nodeagent.model.host import Kvm, PspFailure
 from nodeagent.model.pci import Devices
 from nodeagent.model.seen import Unreadable
+from tests.unit.command import run
 
 
 @pytest.fixture
@@ -179,6 +180,20 @@ def test_a_mounted_root_reads_like_this_machine(tmp_path: Path) -> None:
     assert facts.kernel.options_closed == unmounted
     # Else a pod without /sys would say that kvm_amd is not loaded.
     assert isinstance(facts.kernel.is_loaded("kvm_amd"), Unreadable)
+
+
+def test_a_mounted_host_stands_beside_a_capture(
+    hosts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(hosts / "genoa-ready")
+
+    assert run("check", "--compare", "--root", "root", hosts / "genoa-iommu-pt") == 0
+
+    first, second, *lines = capsys.readouterr().out.split("\n")
+    assert first.split()[:2] == ["A", "genoa-iommu-pt"]
+    assert second.split()[:5] == ["B", "this", "host", "at", "root"]
+    [option] = [line for line in lines if line.startswith("command line iommu=pt")]
+    assert option.split()[-2:] == ["yes", "no"]
 
 
 def test_looking_again_and_again_leaves_no_descriptor_open() -> None:
