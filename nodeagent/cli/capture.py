@@ -64,7 +64,7 @@ def command(chosen: Chosen, *, path: str, note: str | None) -> None:
     about = About(captured, taken.note, facts.source.root, taken.mask.counts)
     written = write(entries(taken.contents, about), path, captured=captured)
     same = _replayed(path, chosen) == _outcome(judgement)
-    say("\n".join(_lines(path, written, taken, judgement, same=same)))
+    say("\n".join(lines(path, written, taken, judgement, same=same)))
 
 
 def _outcome(judgement: Judgement) -> list[tuple[str, ...]]:
@@ -84,7 +84,7 @@ def _replayed(path: str, chosen: Chosen) -> list[tuple[str, ...]]:
         return _outcome(judgement)
 
 
-def _lines(
+def lines(
     path: str, written: Written, taken: Taken, judgement: Judgement, *, same: bool
 ) -> Iterator[str]:
     size = os.path.getsize(path) if os.path.isfile(path) else written.size

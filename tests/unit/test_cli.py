@@ -104,6 +104,9 @@ def test_a_wrong_word_ends_with_2_and_names_the_nearest(
     [
         (("check", "--root", "/nowhere"), "cannot open the root /nowhere: No such file"),
         (("check", "--capture", "/nowhere"), "cannot open the capture /nowhere: No such file"),
+        (("topology", "--capture", "/nowhere"), "cannot open the capture /nowhere: No such file"),
+        (("labels", "--capture", "/nowhere"), "cannot open the capture /nowhere: No such file"),
+        (("capture", "--capture", "/nowhere", "/nowhere/new"), "cannot open the capture /nowhere"),
     ],
 )
 def test_a_host_that_cannot_be_opened_ends_with_3(

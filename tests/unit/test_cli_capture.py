@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.capture.archive import open_capture
+from nodeagent.capture.record import Recorder
+from nodeagent.capture.take import take
+from nodeagent.capture.write import Written
+from nodeagent.cli.capture import lines as told
+from nodeagent.facts.look import look
 from tests.hosts import base
 from tests.unit.command import run
-from tests.unit.looks import drafted
+from tests.unit.looks import drafted, judged
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 
@@ -55,7 +61,44 @@ def test_without_privilege_it_says_what_is_missing(
 
     said = capsys.readouterr().out.replace("\n  ", " ")
     assert "Could not be looked at: /dev/cpu/0/cpuid: EPERM; " in said
+    gaps = json.loads((tmp_path / "out/host.json").read_text())["denied"]
+    assert f"; {len(gaps) - 4} more in host.json." in said
     assert "Taken as root it would also hold: " in said
+
+
+@pytest.mark.parametrize(
+    ("words", "note"), [((), "as it came"), (("--note", "mine"), "mine"), (("--note", ""), "")]
+)
+def test_a_note_is_kept_unless_there_is_another(
+    words: tuple[str, ...], note: str, tmp_path: Path
+) -> None:
+    host = drafted(base.genoa_ready(), tmp_path / "host")
+    run("capture", "--capture", host, tmp_path / "first", "--note", "as it came")
+
+    assert run("capture", "--capture", tmp_path / "first", tmp_path / "second", *words) == 0
+
+    about = json.loads((tmp_path / "second/host.json").read_text())
+    assert about.get("note", "") == note
+
+
+@pytest.mark.parametrize(
+    ("same", "said"),
+    [
+        (True, "A check of it says the same as a check of this host."),
+        (False, "A check of it does NOT say the same as a check of this host: please report that."),
+    ],
+)
+def test_a_mask_that_hid_too_much_would_be_told(same: bool, said: str, hosts: Path) -> None:
+    with open_capture(str(hosts / "genoa-ready")) as machine:
+        recorder = Recorder(machine)
+        look(recorder)
+        taken = take(recorder, note="")
+    judgement = judged(hosts / "genoa-ready")
+
+    lines = list(told("/nowhere", Written(3, 2048), taken, judgement, same=same))
+
+    assert lines[0] == "Wrote /nowhere: 3 files, 2 KiB."
+    assert said in " ".join(lines).replace("   ", " ")
 
 
 def test_a_place_that_is_taken_is_refused_before_anything_is_read(

@@ -1,12 +1,14 @@
 """Watching: a look that shows nothing new is not drawn, and a change is named."""
 
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nodeagent.cli import watching
-from nodeagent.cli.watching import Shot, follow
+from nodeagent.cli.watching import Shot, follow, said
 from nodeagent.errors import HostError
 from nodeagent.report.changes import changes
 from tests.unit.command import run
@@ -127,3 +129,40 @@ def test_what_cannot_be_watched_is_said(
 ) -> None:
     assert run("check", *words) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "waits"), [((), [2.0]), (("--every", "5"), [5.0])])
+def test_documents_follow_one_another_and_nothing_else(
+    words: tuple[str, ...],
+    waits: list[float],
+    hosts: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+
+    assert run("check", "--watch", *words, "-o", "json", hosts / "genoa-iommu-pt") == 1
+    assert json.loads(capsys.readouterr().out)["verdict"] == "not-ready"
+    assert waited == waits
+
+
+def test_a_host_that_is_gone_or_back_is_said(hosts: Path) -> None:
+    seen, gone = Shot("READY", judged(hosts / "genoa-ready"), 0), Shot("CANNOT LOOK", None, 3)
+
+    assert said(gone, seen) == "it cannot be read"
+    assert said(seen, gone) == "it can be read again"
+
+
+def test_a_terminal_of_another_size_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = _Stage("ready", "ready")
+    monkeypatch.setattr(watching, "terminal_size", lambda: (80 + len(stage.drawn), 24))
+
+    stage.play()
+
+    assert stage.drawn == [("ready", None), ("ready", "ready")]
