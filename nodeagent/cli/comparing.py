@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nodeagent.cli.looking import look
-from nodeagent.cli.several import names_of
+from nodeagent.cli.several import judged, names_of
 from nodeagent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,26 +35,19 @@ def _sides(chosen: Chosen) -> tuple[Side, Side]:
         )
     if len(hosts) == 2 and chosen.root is not None:
         raise UsageError("--root is given, and two captures", hint="give --root and one capture")
+    from nodeagent.report.compare import Side  # noqa: PLC0415
+
     names = names_of([path for path, _ in hosts])
-    sides = [each for _, each in hosts]
+    sides = [judged(path, each) for path, each in hosts]
     if len(hosts) == 1:
         names.append(f"this host at {chosen.root}" if chosen.root else "this host")
         sides.append(_live(chosen))
-    return _side(names[0], sides[0], is_first=True), _side(names[1], sides[1], is_first=False)
+    return Side(names[0], *sides[0], True), Side(names[1], *sides[1], False)
 
 
-def _live(chosen: Chosen) -> Chosen:
-    return replace(chosen, capture=None, more=())
-
-
-def _side(name: str, chosen: Chosen, *, is_first: bool) -> Side:
-    from nodeagent.report.compare import Side  # noqa: PLC0415
-
-    with chosen.open() as machine:
-        facts, judgement = look(
-            machine, profile=chosen.profile, want=chosen.mode, policy=chosen.policy
-        )
-    return Side(name, facts, judgement, is_first)
+def _live(chosen: Chosen) -> tuple[Facts, Judgement]:
+    with replace(chosen, capture=None, more=()).open() as machine:
+        return look(machine, profile=chosen.profile, want=chosen.mode, policy=chosen.policy)
 
 
 def _judge(chosen: Chosen) -> Any:  # noqa: ANN401 - a report.compare.Judge

@@ -23,15 +23,26 @@ _WORST_FIRST = (HostError.exit_code, 1, 4, 0)
 
 def answers(chosen: Chosen) -> list[tuple[str, Answer]]:
     """Each capture's path with its judgement, or with why it could not be read."""
-    return [(path, _one(each)) for path, each in chosen.each()]
+    return [(path, _one(path, each)) for path, each in chosen.each()]
 
 
-def _one(chosen: Chosen) -> Answer:
+def _one(path: str, chosen: Chosen) -> Answer:
+    try:
+        return judged(path, chosen)
+    except HostError as error:
+        return error
+
+
+def judged(path: str, chosen: Chosen) -> tuple[Facts, Judgement]:
+    """One capture of several; HostError says of which it speaks."""
     try:
         with chosen.open() as machine:
             return look(machine, profile=chosen.profile, want=chosen.mode, policy=chosen.policy)
     except HostError as error:
-        return error
+        said = str(error)
+        if said.startswith(f"{path}: ") or f" capture {path}: " in said:
+            raise
+        raise type(error)(f"{path}: {said}", hint=error.hint) from error
 
 
 def worst(found: Sequence[tuple[str, Answer]]) -> int:

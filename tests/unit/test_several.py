@@ -44,6 +44,57 @@ def test_one_host_that_cannot_be_read_does_not_hide_the_others(
     assert "cannot open the capture /nowhere: No such file" in said.err
 
 
+@pytest.fixture
+def broken(tmp_path: Path) -> list[Path]:
+    """Two captures that break the format, each in its way."""
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, version in zip(folders, ("2", '"soon"'), strict=True):
+        (folder / "root").mkdir(parents=True)
+        (folder / "host.json").write_text(f'{{"version": {version}}}')
+    return folders
+
+
+def test_each_error_says_of_which_capture_it_speaks(
+    broken: list[Path], hosts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = broken
+    wanted = [
+        f"{a}: host.json: version: is 2, and this program reads version 1",
+        f"{b}: host.json: version: must be a number such as 0x1f, is 'soon'",
+    ]
+
+    assert run("check", a, hosts / "genoa-ready", b) == 3
+    said = capsys.readouterr().err.split("\n")
+    assert [line for line in said if "version:" in line] == [f"nodeagent: {w}" for w in wanted]
+
+    assert run("check", a, hosts / "genoa-ready", b, "-o", "json") == 3
+    told = json.loads(capsys.readouterr().out)
+    assert [each["error"] for each in told if each["verdict"] is None] == wanted
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_so_does_that_of_a_comparison(
+    bad: int, broken: list[Path], hosts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = [hosts / "genoa-ready", hosts / "genoa-ready"]
+    pair[bad] = broken[bad]
+
+    assert run("check", "--compare", *pair) == 3
+    assert f"nodeagent: {broken[bad]}: host.json: version: " in capsys.readouterr().err
+
+
+def test_a_capture_that_its_error_names_is_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.tar.gz").write_bytes(b"x")
+    paths = (tmp_path / "empty", tmp_path / "x.tar.gz", tmp_path / "missing")
+
+    assert run("check", *paths) == 3
+    said = capsys.readouterr().err
+    assert [said.count(f"{path}: ") for path in paths] == [1, 1, 1]
+
+
 def test_captures_may_be_named_with_or_without_the_option(
     hosts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
