@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from nodeagent.checks.check import Check, by_mode, plain
+from nodeagent.checks.gpu import is_told_protected
 from nodeagent.checks.passthrough import isolation
 from nodeagent.checks.paths import above, open_doors, some, targets
 from nodeagent.model.codes import Code
@@ -43,7 +44,14 @@ def acs(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
     ]
     if gaps:
         return (skip(f"not told: {printable(str(gaps[0]))}"),)
+    if not _all_told(facts, want):
+        return (skip("not told: a mode is not known, and with it whether switches count"),)
     return (ok(f"{_count(judged, 'port')} above the GPUs isolate"),) if judged else ()
+
+
+def _all_told(facts: Facts, want: CcMode | None) -> bool:
+    devices = facts.devices
+    return not isinstance(devices, Unreadable) and is_told_protected(devices, want)
 
 
 def _count(things: list[Bridge] | list[str], noun: str) -> str:
@@ -69,7 +77,7 @@ def links(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
         where = f"{slow[0].split(' ')[0]}/current_link_width"
         return (warn(Code.LINK_DEGRADED, some(slow, 2), where=where),)
     known = [edge.bdf for edge in edges.values() if isinstance(edge.link.width, int)]
-    if known:
+    if known and _all_told(facts, want):
         return (ok(f"{_count(known, 'link')} at full width"),)
     gap = next((e.link.width for e in edges.values() if isinstance(e.link.width, Unreadable)), None)
     return (skip(f"not told: {printable(str(gap))}"),) if gap else ()

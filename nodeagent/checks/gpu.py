@@ -232,6 +232,12 @@ def is_protected(devices: Devices, want: CcMode | None) -> bool:
     return want is CcMode.PPCIE or CcMode.PPCIE in all_modes(devices, "").values()
 
 
+def is_told_protected(devices: Devices, want: CcMode | None) -> bool:
+    """Whether it is certain that the switches count, or that they do not."""
+    known = len(all_modes(devices, "")) == len(devices.gpus)
+    return known or not devices.switches or is_protected(devices, want)
+
+
 def _against_want(found: Mapping[str, CcMode], want: CcMode | None) -> tuple[Outcome, ...]:
     """Off and devtools fail even where they were asked for: no secret is safe in them."""
     shared = shared_mode(found)
