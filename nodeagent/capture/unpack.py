@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -113,9 +114,20 @@ def _unpack_one(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path,
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     if member.issym():
+        _demand_inside(path, member, parts)
         place.symlink_to(member.linkname)
     elif member.isreg():
         with place.open("wb") as file:
             shutil.copyfileobj(archive.extractfile(member) or io.BytesIO(), file)
     else:
         raise CaptureError(f"{path}: {member.name!r:.80} is no file, folder or symbolic link")
+
+
+def _demand_inside(path: str, member: tarfile.TarInfo, parts: Sequence[str]) -> None:
+    """Nothing would follow it out; but what we write never leads there, so it means no good."""
+    depth = len(parts) - 1
+    for step in member.linkname.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(step, 1)
+        if depth < 0 or member.linkname.startswith("/"):
+            named = f"{member.name!r:.80} links to {member.linkname!r:.80}"
+            raise CaptureError(f"{path}: {named}, out of the archive")
