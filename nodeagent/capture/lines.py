@@ -31,10 +31,16 @@ class Lines:
             (("proxy",), self._proxies),
             (p.SECRET_MARKS, self._secrets),
             ((), lambda line: p.TOKENS.sub(self._token, line)),
-            (("hostname", "host-name", "host_name", "node", "ip="), self._hosts),
+            ((".",), lambda line: p.JOIN_TOKEN.sub(self._token, line)),
+            ((" is",), lambda line: p.PASSWORD_IS.sub(self._named_secret, line)),
+            (("slack", "webhooks"), lambda line: p.WEBHOOK.sub(self._named_secret, line)),
+            (("hostname", "host-name", "host_name", "node", "ip=", "--"), self._hosts),
+            (("server", "\\\\", "domain=", ";h"), self._servers),
+            (("label",), lambda line: p.LABEL.sub(self._label, line)),
+            (("sudo:",), lambda line: p.SUDO.sub(self._user, line)),
             (("root=", "ks=", "repo=", "inst.", "target_ip"), self._net_boot),
             (("sandbox", "_image", "-image", "endpoint", "configs", "mirrors"), self._images),
-            (("serial", "tag", "s/n", "sn"), self._serials),
+            (("serial", "tag", "s/n", "sn", "ppin"), self._serials),
             (("-", ":"), self._uuids),
             (("/dev/", "by-id", "rd.l", "cryptdevice"), self._volumes),
             ((), self._ids),
@@ -67,7 +73,7 @@ class Lines:
         return p.BEARER.sub(self._named_secret, line)
 
     def _hosts(self, line: str) -> str:
-        for pattern in (p.HOST_NAMED, p.HOST_FLAG, p.IP_OPTION):
+        for pattern in (p.HOST_NAMED, p.HOST_FLAG, p.IP_OPTION, p.IP_SERVER):
             line = pattern.sub(self._host, line)
         return line
 
@@ -81,8 +87,16 @@ class Lines:
         return p.IMAGE_HOST.sub(self._host, line)
 
     def _serials(self, line: str) -> str:
-        for pattern in (p.SERIAL, p.SERIAL_SAID, p.SERIAL_OPTION):
+        for pattern in (p.SERIAL, p.SERIAL_SAID, p.SERIAL_OPTION, p.PPIN):
             line = pattern.sub(self._serial, line)
+        return line
+
+    def _servers(self, line: str) -> str:
+        patterns = [p.FILE_SERVER, p.SHARE, p.CLOUD_INIT]
+        if "host=" in line and "domain=" in line:
+            patterns.append(p.IP_CONFIG)
+        for pattern in patterns:
+            line = pattern.sub(self._host, line)
         return line
 
     def _uuids(self, line: str) -> str:
@@ -130,6 +144,12 @@ class Lines:
     def _host(self, match: re.Match[str]) -> str:
         return f"{match[1]}{self._known.host(match[2])}"
 
+    def _user(self, match: re.Match[str]) -> str:
+        return f"{match[1]}{self._known.name(Kind.USER, match[2])}"
+
+    def _label(self, match: re.Match[str]) -> str:
+        return f"{match[1]}{self._known.label(match[2])}"
+
     def _serial(self, match: re.Match[str]) -> str:
         return f"{match[1]}{self._known.serial(match[2])}"
 
@@ -171,7 +191,7 @@ class Lines:
         values = ("v1", "v2", "v3", "v4", "v5", "v6")
         group = next(name for name in values if match[name] is not None)
         start, end = match.start(group) - match.start(), match.end(group) - match.start()
-        is_user = (match["n1"] or match["n2"]).lower() == "username"
+        is_user = (match["n1"] or match["n2"]).lower().endswith(("username", "acct"))
         value = match[group]
         hidden = self._known.name(Kind.USER, value) if is_user else self._known.secret(value)
         return match[0][:start] + hidden + match[0][end:]

@@ -32,11 +32,11 @@ NO_PROXY = re.compile(r"(?i)((?<![A-Za-z0-9])no[-_]?proxy" + _IS + r")([^\s\"'\\
 
 _TELLING = (
     r"passwords?|passwd|passphrase|pass|pwd|secrets?|tokens?|api[-_]?keys?|access[-_]?keys?"
-    r"|private[-_]?keys?|credentials?|encryption[-_]?keys?|signing[-_]?keys?|psk"
+    r"|(?:host|ssh|priv)[-_]?keys?|private[-_]?keys?|credentials?|encryption[-_]?keys?|signing[-_]?keys?|psk"
 )
 SECRET_MARKS = (
     *("pass", "pwd", "secret", "token", "key", "credential", "psk", "auth"),
-    *("-data", "username", "bearer", "basic"),
+    *("-data", "username", "acct", "bearer", "basic"),
 )
 """A line without any of these, in small letters, has no secret that its name gives away."""
 
@@ -44,7 +44,7 @@ SECRET_MARKS = (
 _SECRET_NAME = (
     r"(?:[\w.-]{0,64}?(?:(?:" + _TELLING + r")"
     r"(?:[-_](?!file|path|dir|ttl|name|url|type|size|len|cache|webhook)[a-z0-9]{1,32}){0,3}"
-    r"|[-_]key)|auth|identitytoken|username|[\w-]{1,64}-data)"
+    r"|[-_]key)|auth|identitytoken|(?:[\w.-]{1,64}[.-])?username|acct|[\w-]{1,64}-data)"
 )
 # Its value: within the quotes that hold the whole, within quotes of its own, or one word.
 SECRET = re.compile(
@@ -80,8 +80,26 @@ TOKENS = re.compile(
     _B + r"(?:eyJ[A-Za-z0-9_-]{5,8192}\.[A-Za-z0-9_-]{5,8192}(?:\.[A-Za-z0-9_-]{0,8192})?"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255}"
     r"|glpat-[\w-]{20,64}|xox[abprs]-[A-Za-z0-9-]{10,255}|nvapi-[\w-]{20,128}|hf_[A-Za-z0-9]{20,64}"
+    r"|AGE-SECRET-KEY-1[0-9A-Z]{20,128}"
     r"|sk-[A-Za-z0-9_-]{20,128}|AIza[\w-]{35}|ya29\.[\w-]{20,255}|dckr_pat_[\w-]{20,64})"
 )
+
+JOIN_TOKEN = re.compile(r"(?<![\w.-])[a-z0-9]{6}\.[a-z0-9]{16}(?![\w.-])")
+"""kubeadm's, wherever it stands."""
+PASSWORD_IS = re.compile(r"(?i)((?:password|passphrase|passcode|pin) is[: ]{1,2})(\S{4,256})")
+WEBHOOK = re.compile(r"((?:hooks\.slack\.com/services|[a-z.]{1,64}/api/webhooks)/)([\w/+-]{8,512})")
+
+FILE_SERVER = re.compile(
+    r"(?i)((?:nfs[d34]?|cifs|smb3?|rpc|sunrpc|ntp|iscsi|ceph)\b[^\n]{0,40}?\bserver[ :='\"]{1,3})"
+    r"([A-Za-z0-9][A-Za-z0-9.-]{0,252})"
+)
+SHARE = re.compile(r"((?<![\\\w])(?:\\\\){1,2})([A-Za-z0-9][A-Za-z0-9.-]{1,252})(?=\\)")
+IP_CONFIG = re.compile(
+    r"((?<![\w-])(?:host|domain|nis-domain|bootserver|rootserver)=)([A-Za-z][A-Za-z0-9.-]{0,252})"
+)
+CLOUD_INIT = re.compile(r"(;h(?:ostname)?=)([A-Za-z0-9][A-Za-z0-9.-]{0,252})")
+LABEL = re.compile(r"((?:(?<![A-Za-z])(?:PART)?LABEL=\"?|device label ))([\w.-]{2,64})")
+SUDO = re.compile(r"(\bsudo:[ \t]{1,4})([a-z_][\w.-]{0,63})(?=[ \t]{1,4}:)")
 
 HOST_NAMED = re.compile(
     r"(?i)(?<![A-Za-z])((?:hostname(?:[-_]?override)?|host[-_]name|node[-_]?name|nodename"
@@ -89,7 +107,8 @@ HOST_NAMED = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9.-]{0,252})"
 )
 HOST_FLAG = re.compile(
-    r"(--(?:hostname-override|hostname|node-name|nodename)[\0 ])([A-Za-z0-9][A-Za-z0-9.-]{0,252})"
+    r"(--(?:hostname-override|hostname|node-name|nodename|tls-san|cluster-domain)[\0 =])"
+    r"([A-Za-z0-9][A-Za-z0-9.-]{0,252})"
 )
 NET_BOOT = re.compile(
     r"((?<![\w.])(?:(?:nfs4?root|netroot|inst\.\w{1,16}|ks|repo|root)=(?:nfs4?|iscsi|nbd):(?:[^\s:/]{0,64}:)??"
@@ -101,6 +120,7 @@ IMAGE_HOST = re.compile(
     + r"|(?:configs|mirrors)\\?[\"']?\.\\?[\"'])"
     r"([A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.[A-Za-z0-9.-]{1,189}|[A-Za-z0-9-]{0,62}(?=:\d)))"
 )
+IP_SERVER = re.compile(r"((?<![\w.])ip=[^\s:]{1,64}:)([A-Za-z][A-Za-z0-9.-]{0,252})(?=:)")
 IP_OPTION = re.compile(r"((?<![\w.])ip=(?:[^\s:]{0,64}:){4})([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?=:)")
 
 SERIAL = re.compile(
@@ -111,9 +131,11 @@ SERIAL = re.compile(
 # Said in passing: it takes a number with digits in it, for `serial` also names ports.
 SERIAL_SAID = re.compile(
     r"(?i)(?<![A-Za-z0-9])((?:serial(?:[ _-]?(?:number|num|nr|no))?|s/?n)\.?"
-    r"(?:[ \t]{0,2}[#:=(\[<]{1,2}[ \t]{0,4}|[ \t]{1,4}))"
-    r"((?=[A-Z-]{0,31}\d)(?!0x)[A-Z0-9](?:[A-Z0-9-]{4,62})[A-Z0-9])(?![A-Z0-9./])"
+    r"(?:[ \t]{0,2}[#:=(\[<]{1,2}[ \t]{0,4}|[ \t]{1,4})[\"']?)"
+    r"((?=[A-Z-]{0,31}\d)[A-Z0-9](?:[A-Z0-9-]{3,62})[A-Z0-9])(?![A-Z0-9./])"
 )
+PPIN = re.compile(r"(?i)(?<![A-Za-z])(ppin[:= ]{1,3}(?:0x)?)([0-9a-f]{8,16})" + _END)
+"""The serial number of a processor, as machine check reports have it."""
 SERIAL_OPTION = re.compile(r"(?i)(?<![A-Za-z])(serial=)([^\s\"',;]{4,128})")
 
 UUID = re.compile(
@@ -132,7 +154,7 @@ VOLUME = re.compile(
 
 STORAGE_ID = re.compile(
     r"(?i)" + _B + r"((?:eui|naa|wwn|nvme\.[0-9a-f]{4})[.-]?(?:0x)?"
-    r"|(?:sas_?addr(?:ess)?|logical id|device_name|wwid|wwn|guid)[ (:=]{1,4}(?:0x)?)"
+    r"|(?:sas[_ ]?addr(?:ess)?|logical id|device_name|wwid|wwn|guid)[ (:=]{1,4}(?:0x)?)"
     r"([0-9a-f]{16,64})" + _END
 )
 QUALIFIED = re.compile(

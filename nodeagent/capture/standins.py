@@ -11,6 +11,7 @@ from nodeagent.capture import patterns as p
 from nodeagent.errors import CaptureError
 
 _MAX_LITERALS = 1000
+_DOMAIN = "example"
 
 
 class Kind(StrEnum):
@@ -123,9 +124,15 @@ class StandIns:
         return self.name(Kind.SECRET, value)
 
     def serial(self, value: str) -> str:
-        if p.HARMLESS.fullmatch(value) or len(set(value)) == 1:
+        digits = value.lower().removeprefix("0x")
+        harmless = p.HARMLESS.fullmatch(value) and digits == value.lower()
+        if harmless or len(set(digits)) == 1:
             return value
         return self.name(Kind.SERIAL, value)
+
+    def label(self, name: str) -> str:
+        """A file system's, unless it is called as everybody calls it."""
+        return name if _is_plain(name.lower()) else self.name(Kind.VOLUME, name)
 
     def host(self, name: str) -> str:
         """The first part of the name by a number; of the others no more than that they are."""
@@ -142,7 +149,7 @@ class StandIns:
         if not domain:
             return hidden
         if "." in domain and not p.OWN.fullmatch(domain):
-            self._watch_for(domain, "example")
+            self._watch_for(domain, _DOMAIN)
         return f"{hidden}.example"
 
     def finish(self, text: str) -> str:
@@ -151,9 +158,20 @@ class StandIns:
         for word, stands_for in self._watched.items():
             if word in lowered:
                 pattern = rf"(?i)(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])"
-                text = re.sub(pattern, stands_for, text)
+                if stands_for == _DOMAIN:
+                    pattern = rf"(?i)(?:(?<![\w.-])([a-z0-9-]+)(?:\.[a-z0-9-]+)*\.)?{pattern[4:]}"
+                    text = re.sub(pattern, self._below, text)
+                else:
+                    text = re.sub(pattern, stands_for, text)
                 lowered = text.lower()
         return text
+
+    def _below(self, match: re.Match[str]) -> str:
+        """A host of a domain that is masked: by its number, as one that was called a host."""
+        short = (match[1] or "").lower()
+        if not short or short.startswith("masked-"):
+            return f"{short}.{_DOMAIN}" if short else _DOMAIN
+        return f"{self.shaped(Kind.HOST, short, 'masked-host-{}'.format)}.{_DOMAIN}"
 
     def watch(self, value: str, stands_for: str) -> None:
         """Mask it also where nothing around it says what it is, if it cannot be anything else."""

@@ -139,6 +139,34 @@ MUST_GO = [
     ('[plugins.cri.registry.configs."reg.acme.com:5000".tls]', "acme"),
     ('[plugins.cri.registry.mirrors."reg.acme.com"]', "acme"),
     ("--pod-infra-container-image=reg.acme.com/pause", "acme"),
+    # What a second review found.
+    ("[Hardware Error]: PPIN: 0x02b5e0a1f3c4d5e6", "02b5e0a1"),
+    ("mce: PPIN 2b5e0a1f3c4d5e6f SYND 0", "2b5e0a1f"),
+    ("nfs: server filer09.acme.lan not responding", "filer09"),
+    ("nfs: server filer09 not responding, timed out", "filer09"),
+    ("IP-Config: host=bluewhale5, domain=acme.lan, nis-domain=(none)", "bluewhale5"),
+    ("IP-Config: host=bluewhale5, domain=acme.lan, nis-domain=(none)", "acme"),
+    (r"CIFS: Attempting to mount \\nas77.acme.lan\share", "nas77"),
+    ("ds=nocloud;h=nodecloud42", "nodecloud42"),
+    ("--tls-san=api.acme.lan --v=1", "acme"),
+    ("--cluster-domain=acme.lan", "acme"),
+    ("serial number: 0x0000000000001234", "1234"),
+    ("DIMM serial number 0x80CE0219", "80CE0219"),
+    ("Serial 'MT2114VS01234'", "MT2114VS01234"),
+    ("libphy serial number 12345", "12345"),
+    ("bootstrap token abcdef.0123456789abcdef", "0123456789abcdef"),
+    ("hostkey=k3yk3yk3y", "k3yk3yk3y"),
+    ("AGE-SECRET-KEY-1QQPQZRFR7ZZ2WCVPMC20Q3PXW", "QQPQZRFR7ZZ2"),
+    ("the password is Tr0ub4dor3", "Tr0ub4dor3"),
+    ("https://hooks.slack.com/services/T0AAAA/B0BBBB/abcdABCD1234efgh", "abcdABCD1234"),
+    ("SAS Address(0x500605b00abcdef0)", "500605b00abcdef0"),
+    ("SAS addr 500605b00abcdef0", "500605b00abcdef0"),
+    ("rd.iscsi.username=alice99 rd.iscsi.in.username=bob99", "bob99"),
+    ('audit: acct="kmorris" exe', "kmorris"),
+    ("sudo:   alicew : TTY=pts/0", "alicew"),
+    ("root=LABEL=acme-root ro", "acme"),
+    ("BTRFS: device label acme-pay-prod devid 1", "acme"),
+    ("ip=10.0.0.7:srv7:10.0.0.1:255.255.255.0:node9:eth0:off", "srv7"),
     # Hardware addresses in other clothes.
     ("ether 5c6f69aabb01", "5c6f69aabb01"),
     ("MAC address: 5C6F69AABB01", "5C6F69AABB01"),
@@ -265,6 +293,14 @@ def test_the_host_name_is_known_from_outside_the_texts() -> None:
         mask.text("gpu-rack7-n3 kernel: hello dc1.acme.com")
         == "masked-host-1 kernel: hello example"
     )
+
+
+def test_a_host_of_a_domain_that_is_known_loses_its_name_too() -> None:
+    mask = Mask(["gpu-rack7-n3.dc1.acme.com"])
+
+    said = mask.text("mount from filer03.dc1.acme.com and a.b.dc1.acme.com")
+
+    assert said == "mount from masked-host-2.example and masked-host-3.example"
 
 
 def test_a_packed_configuration_is_masked_inside() -> None:
