@@ -62,7 +62,14 @@ class Book(NamedTuple):
 
     def names_settings(self, page: Page) -> bool:
         """Whether a fix is worded for the board at hand."""
-        return page.kind is Kind.CODE and bool(self.setups[Code(page.name)])
+        codes = (page.name,) if page.kind is Kind.CODE else codes_of(page)
+        return any(self.setups[Code(code)] for code in codes)
+
+    def sources_of(self, page: Page) -> tuple[str, ...]:
+        """A check's are those of its codes, each once."""
+        by_name = {each.name: each.part("Sources") for each in self.pages}
+        parts = [page.part("Sources"), *(by_name.get(code, ()) for code in codes_of(page))]
+        return tuple(dict.fromkeys(item for part in parts for item in part))
 
     def said_by(self, code: str) -> tuple[str, ...]:
         """The checks that may give this code."""

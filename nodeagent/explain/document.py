@@ -38,6 +38,11 @@ def document(book: Book, page: Page) -> dict[str, Any]:
             for label in ("Pass", "Fail", "Warn", "Unknown", "Root adds"):
                 found[label.lower().replace(" ", "_")] = " ".join(page.part(label)) or None
             found["codes"] = list(codes_of(page))
+            found["fixes"] = {
+                code: [_way(way) for way in book.ways[Code(code)]] for code in codes_of(page)
+            }
+            found["board"] = book.here.board if book.here else None
+            found["sources"] = list(book.sources_of(page))
         case Kind.WORD:
             pass
     return found

@@ -69,12 +69,16 @@ def _check(book: Book, page: Page, paint: Paint) -> Iterator[str]:
         for item in page.part(label):
             word = f"  {label.lower():<9}"
             yield paint(word, "bold") + "\n".join(_wrap(item, " " * 11)).strip()
-    yield from ("", paint("Codes:", "bold"))
+    title = f"What it may find, and how to fix it{_where(book.here)}:"
+    yield from ("", *(paint(line, "bold") for line in _wrap(title)))
     summaries = {each.name: each.summary for each in book.pages}
     for code in codes_of(page):
         yield f"  {code:<27}  {summaries.get(code, '')}".rstrip()
+        for way in book.ways[Code(code)][:1]:
+            yield from _wrap(f"[{way.remedy.tag}] {way.remedy.do}", " " * 6, first=" " * 4)
     for item in page.part("Root adds"):
         yield from ("", *_wrap(f"Root adds: {item}", "  ", first=""))
+    yield from _list("Sources", book.sources_of(page), paint)
 
 
 def _list(

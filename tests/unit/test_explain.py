@@ -8,9 +8,10 @@ import yaml
 
 from nodeagent import __version__
 from nodeagent.capture.archive import open_capture
+from nodeagent.checks import judge
 from nodeagent.checks.remedies import CAUSES, ways
 from nodeagent.cli import book
-from nodeagent.explain import pages, text
+from nodeagent.explain import document, pages, text
 from nodeagent.explain.book import codes_of
 from nodeagent.explain.pages import Kind, Page
 from nodeagent.facts import platform
@@ -189,6 +190,28 @@ def test_a_cure_that_changed_with_the_kernel_is_told_with_its_kernel() -> None:
     shown = " ".join(text.show(BOOK, page).split())
 
     assert "from kernel 7.1 on: [host, module reload] with no guest running" in shown
+
+
+@pytest.mark.parametrize("name", sorted(judge.wanted()))
+def test_a_checks_page_says_how_to_fix_what_it_finds_and_who_says_so(name: str) -> None:
+    known = book.load(Dmi("Dell Inc.", "PowerEdge R7525", "Dell Inc.", "0PYVT1", None, None, None))
+    page = known.find(name)
+    assert page
+
+    said = text.show(known, page)
+    data = document.document(known, page)
+
+    for code in codes_of(page):
+        fix = known.ways[Code(code)][0].remedy.do
+        assert _words(fix) in _words(said)
+        assert data["fixes"][code][0]["do"] == fix
+    assert data["sources"]
+    assert all(_words(each) in _words(said) for each in data["sources"])
+    assert max(map(len, said.split("\n"))) <= 80
+
+
+def _words(text_: str) -> str:
+    return " ".join(text_.split())
 
 
 @pytest.mark.parametrize(
