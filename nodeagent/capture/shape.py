@@ -53,7 +53,7 @@ class Node(NamedTuple):
             self.fail(f"must be a string, is {_kind(self.value)}")
         return self.value
 
-    def number(self, bits: int = 64) -> int:
+    def number(self, bits: int = 64, *, least: int = 0) -> int:
         """A hex string or an integer that fits `bits`."""
         value = self.value
         if isinstance(value, str):
@@ -63,6 +63,8 @@ class Node(NamedTuple):
                 self.fail(f"must be a number such as 0x1f, is {self.value!r:.40}")
         if isinstance(value, bool) or not isinstance(value, int):
             self.fail(f"must be a whole number, is {_kind(value)}")
+        if least and value < least:
+            self.fail(f"must be {least} or more, is {value!s:.40}")
         if not 0 <= value < 1 << bits:
             self.fail(f"must fit in {bits} bits, is {value!s:.40}")
         return value
