@@ -151,26 +151,20 @@ def load(path: str | None) -> Config:
 
 
 def parse(raw: bytes, name: str) -> Config:
-    """Every unknown key and every value of another shape is an error that names it."""
-    import yaml  # noqa: PLC0415 - most looks have no configuration file
+    """Every unknown key and every value of another shape is an error that names its line."""
+    from nodeagent import marked  # noqa: PLC0415 - most looks have no configuration file
 
-    try:
-        values = yaml.safe_load(raw)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{name} is no YAML: {' '.join(str(error).split())[:200]}") from error
-    if values is None:
+    top = marked.compose(raw, name)
+    if top is None or marked.is_null(top):
         return Config()
-    if not isinstance(values, dict):
-        raise UsageError(f"{name} must hold keys and values")
-    known = [each.name for each in fields(Config)]
     found: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in known:
-            raise unknown_word(f"key in {name}:", str(key), known)
+    for key, node in marked.entries(name, top, [each.name for each in fields(Config)]):
+        value = marked.value_of(name, key, node)
         try:
             found[key] = _PARSERS[key](value)
         except UsageError as error:
-            raise UsageError(f"{name}: {key}: {error}", hint=error.hint) from None
+            said = f"{key}: {error}"
+            raise marked.wrong(name, marked.line_of(node), said, hint=error.hint) from None
         except ValueError as error:
-            raise UsageError(f"{name}: {key} {error}") from None
+            raise marked.wrong(name, marked.line_of(node), f"{key} {error}") from None
     return replace(Config(), **found)

@@ -1,10 +1,11 @@
 """Floors from a file: the shipped ones, or a site's own, signed where a key is configured."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from nodeagent import data
 from nodeagent.errors import UsageError, nearest
+from nodeagent.marked import compose, entries, line_of, wrong
 from nodeagent.model import versions
 from nodeagent.model.policy import BIOS, MEASURES, OF_CPU, OF_GPU, Floor
 from nodeagent.model.words import Generation
@@ -60,80 +61,49 @@ def parse(raw: bytes, name: str) -> tuple[Floor, ...]:
     """YAML, and so JSON: one document with `version` and the list `floors`."""
     import yaml  # noqa: PLC0415 - only where a site has floors of its own
 
-    try:
-        top = yaml.compose(raw, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise _wrong(name, line, f"is no YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{name} is no YAML: {' '.join(str(error).split())[:200]}") from error
+    top = compose(raw, name)
     if top is None:
         raise UsageError(f"{name} is empty", hint="a site without floors writes `floors: []`")
-    entries = dict(_entries(name, top, _TOP))
-    _check_version(name, entries.get("version"), top)
-    rows = entries.get("floors")
+    found = dict(entries(name, top, _TOP))
+    _check_version(name, found.get("version"), top)
+    rows = found.get("floors")
     if not isinstance(rows, yaml.SequenceNode):
-        raise _wrong(name, _line(rows or top), "floors must be a list")
-    return tuple(_floor(name, _row(name, node), _line(node)) for node in rows.value)
+        raise wrong(name, line_of(rows or top), "floors must be a list")
+    return tuple(_floor(name, _row(name, node), line_of(node)) for node in rows.value)
 
 
 def _check_version(name: str, node: "yaml.Node | None", top: "yaml.Node") -> None:
     if node is None:
-        raise _wrong(name, _line(top), f"has no version; this program reads version {VERSION}")
+        raise wrong(name, line_of(top), f"has no version; this program reads version {VERSION}")
     if node.value != VERSION:
         version = node.value if isinstance(node.value, str) else "of another kind"
         said = f"is version {version!s:.20}, and this program reads version {VERSION}"
-        raise _wrong(name, _line(node), said)
+        raise wrong(name, line_of(node), said)
 
 
 def _row(name: str, node: "yaml.Node") -> Row:
     import yaml  # noqa: PLC0415
 
     cells = {}
-    for key, value in _entries(name, node, _KEYS):
+    for key, value in entries(name, node, _KEYS):
         if not isinstance(value, yaml.ScalarNode):
-            raise _wrong(name, _line(value), f"{key} must be one value")
-        cells[key] = Cell(value.value, _line(value))
+            raise wrong(name, line_of(value), f"{key} must be one value")
+        cells[key] = Cell(value.value, line_of(value))
     return cells
-
-
-def _entries(
-    name: str, node: "yaml.Node", known: tuple[str, ...]
-) -> Iterator[tuple[str, "yaml.Node"]]:
-    import yaml  # noqa: PLC0415
-
-    if not isinstance(node, yaml.MappingNode):
-        raise _wrong(name, _line(node), "must be keys and values")
-    seen = set()
-    for key, value in node.value:
-        word = key.value if isinstance(key, yaml.ScalarNode) else "a key that is no word"
-        if word not in known:
-            guess = nearest(word, known)
-            hint = f"did you mean {guess}?" if guess else f"known: {', '.join(known)}"
-            raise _wrong(name, _line(key), f"unknown key {word!r:.40}", hint=hint)
-        if word in seen:
-            raise _wrong(name, _line(key), f"{word} stands twice")
-        seen.add(word)
-        yield word, value
-
-
-def _line(node: "yaml.Node") -> int:
-    line: int = node.start_mark.line
-    return line + 1
 
 
 def _floor(name: str, row: Row, line: int) -> Floor:
     """A row whose every word means something; a key that its measure has no use for is none."""
     for key in _NEEDED:
         if key not in row:
-            raise _wrong(name, line, f"a floor has no {key}")
+            raise wrong(name, line, f"a floor has no {key}")
     what = _word(name, row, "what", MEASURES)
     for key in row:
         if key not in _EVERYWHERE and key not in _SELECTORS[what]:
-            raise _wrong(name, row[key].line, f"{key} says nothing about {what}")
+            raise wrong(name, row[key].line, f"{key} says nothing about {what}")
     selector = _SELECTORS[what][0]
     if selector not in row:
-        raise _wrong(name, line, f"a floor of {what} needs a {selector}")
+        raise wrong(name, line, f"a floor of {what} needs a {selector}")
     return Floor(
         id=_text(name, row, "id"),
         what=what,
@@ -156,7 +126,7 @@ def _minimum(name: str, cell: Cell, what: str) -> tuple[int, ...]:
     except ValueError:
         wanted = f"must be like {versions.EXAMPLES[what]}"
         said = f"minimum of {what} {wanted}, is {cell.text!r:.40}"
-        raise _wrong(name, cell.line, said) from None
+        raise wrong(name, cell.line, said) from None
 
 
 def _date(name: str, cell: Cell) -> str:
@@ -164,7 +134,7 @@ def _date(name: str, cell: Cell) -> str:
     shape = [len(part) for part in parts]
     if shape not in ([4, 2], [4, 2, 2]) or not all(part.isdecimal() for part in parts):
         said = f"date must be like 2026-11 or 2026-11-20, is {cell.text!r:.40}"
-        raise _wrong(name, cell.line, said)
+        raise wrong(name, cell.line, said)
     return cell.text
 
 
@@ -182,7 +152,7 @@ def _number(name: str, row: Row, key: str) -> int | None:
         return versions.parse("tcb.snp", cell.text)[0]
     except ValueError:
         said = f"{key} must be a number such as 17 or 0x11, is {cell.text!r:.40}"
-        raise _wrong(name, cell.line, said) from None
+        raise wrong(name, cell.line, said) from None
 
 
 def _word(name: str, row: Row, key: str, known: tuple[str, ...]) -> str:
@@ -190,7 +160,7 @@ def _word(name: str, row: Row, key: str, known: tuple[str, ...]) -> str:
     if cell.text not in known:
         guess = nearest(cell.text, known)
         hint = f"did you mean {guess}?" if guess else f"known: {', '.join(known)}"
-        raise _wrong(name, cell.line, f"unknown {key} {cell.text!r:.40}", hint=hint)
+        raise wrong(name, cell.line, f"unknown {key} {cell.text!r:.40}", hint=hint)
     return cell.text
 
 
@@ -200,12 +170,8 @@ def _text(name: str, row: Row, key: str) -> str:
     if cell is None:
         return ""
     if not cell.text.strip() or len(cell.text) > 200 or not cell.text.isprintable():
-        raise _wrong(name, cell.line, f"{key} must be one line of text")
+        raise wrong(name, cell.line, f"{key} must be one line of text")
     return cell.text
-
-
-def _wrong(name: str, line: int, said: str, *, hint: str | None = None) -> UsageError:
-    return UsageError(f"{name}:{line}: {said}", hint=hint)
 
 
 # The signature.

@@ -119,27 +119,57 @@ def test_a_host_that_cannot_be_opened_ends_with_3(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("profil: snp\n", "unknown key in {file}: 'profil'\n  try: did you mean profile?"),
-        ("profile: snpgpu\n", "profile: unknown profile 'snpgpu'"),
-        ("period_s: soon\n", "period_s must be a number of seconds"),
-        ("prefix: nodeagent.io\n", "prefix must be a DNS name and a slash"),
-        ("prefix: nvidia.com/\n", "prefix belongs to others"),
-        ("prefix: -x.io/\n", "prefix must be a DNS name in small letters"),
-        ("health: foo\n", "health must be HOST:PORT"),
-        ("require_floors: 1\n", "require_floors must be true or false"),
-        ("guest_memory: 64G\n", "guest_memory must be a size such as 64Gi"),
-        ("guest_memory: 0Gi\n", "guest_memory must be a size such as 64Gi"),
-        ("guest_memory: true\n", "guest_memory must be a string"),
-        ("floors: ''\n", "floors must be the path of a file"),
+        ("profil: snp\n", "1: unknown key 'profil'\n  try: did you mean profile?"),
+        ("mode: on\n\nprofile: snpgpu\n", "3: profile: unknown profile 'snpgpu'\n  try: did you"),
+        ("profile: [snp]\n", "1: profile must be one value"),
+        ("profile:\n", "1: profile must be a string"),
+        ("mode: on\nmode: off\n", "2: mode stands twice"),
+        ("mode: off\nperiod_s: soon\n", "2: period_s must be a number of seconds"),
+        ("period_s: !!bool maybe\n", "1: period_s is no value that YAML knows"),
+        ("period_s: 2026-13-45\n", "1: period_s is no value that YAML knows"),
+        ("period_s: " + "1" * 5000, "1: period_s is no value that YAML knows"),
+        ("prefix: nodeagent.io\n", "1: prefix must be a DNS name and a slash"),
+        ("prefix: nvidia.com/\n", "1: prefix belongs to others"),
+        ("prefix: -x.io/\n", "1: prefix must be a DNS name in small letters"),
+        ("health: foo\n", "1: health must be HOST:PORT"),
+        ("require_floors: 1\n", "1: require_floors must be true or false"),
+        ("guest_memory: 64G\n", "1: guest_memory must be a size such as 64Gi"),
+        ("guest_memory: 0Gi\n", "1: guest_memory must be a size such as 64Gi"),
+        ("guest_memory: true\n", "1: guest_memory must be a string"),
+        ("floors: ''\n", "1: floors must be the path of a file"),
+        ("- a\n", "1: must be keys and values"),
+        ("mode: on\na: [\n", "3: is no YAML: "),
+        ("mode: on\n\thealth: x\n", "2: is no YAML: "),
+        ("a: &a [*a]\nb: {", "2: is no YAML: "),
+        ("mode: on\nhealth: \x07\n", "2: is no YAML: special characters are not allowed"),
+    ],
+)
+def test_a_wrong_configuration_names_line_and_key(
+    text: str, said: str, hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+
+    assert run("check", "--capture", hosts / "genoa-ready", "--config", file) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"nodeagent: {file}:{said}")
+    assert "byte string" not in told
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null\n", "{}\n"])
+def test_a_configuration_may_be_empty(text: str) -> None:
+    assert config.parse(text.encode(), "c") == config.Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
         ("floors: /nowhere/floors.yaml\n", "cannot read the floors /nowhere/floors.yaml"),
         ("floors: {file}\n", "{file}:1: has no version"),
         ("floors_key: /nowhere\n", "floors_key is set and floors is not"),
-        ("- a\n", "must hold keys and values"),
-        ("a: [\n", "is no YAML"),
-        ("a: &a [*a]\nb: {", "is no YAML"),
     ],
 )
-def test_a_wrong_configuration_names_the_key(
+def test_floors_that_a_configuration_cannot_mean_are_named(
     text: str, said: str, hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"

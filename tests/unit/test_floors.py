@@ -178,6 +178,20 @@ def test_what_holds_no_floors_is_refused_in_one_line(text: str | bytes) -> None:
     assert str(refusal(text)).startswith("floors.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ROW.encode() + b"\xff", "10: is no YAML: invalid start byte"),
+        (
+            ROW.replace("our own", "\u0142\u00f3d\u017a").encode() + b"\x07",
+            "10: is no YAML: special",
+        ),
+    ],
+)
+def test_what_is_no_text_is_named_with_its_line(text: bytes, said: str) -> None:
+    assert str(refusal(text)).startswith(f"floors.yaml:{said}")
+
+
 def test_a_site_may_have_no_floor_at_all() -> None:
     assert floors.parse(b"version: 1\nfloors: []\n", "x") == ()
 
