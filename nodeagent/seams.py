@@ -57,6 +57,25 @@ class Registers(Protocol):
     def read(self, offset: int) -> int | Unreadable: ...
 
 
+class Bar0(Protocol):
+    """A device's registers, for driving it: each access is one aligned 32-bit load or store.
+
+    A device that does not answer reads as all ones, and what is written to it is lost.
+    """
+
+    def read(self, offset: int) -> int: ...
+
+    def write(self, offset: int, value: int) -> None: ...
+
+
+class Clock(Protocol):
+    """Seconds that only go forward: real ones, or a model's."""
+
+    def now(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
 class Probes(Protocol):
     """What is no file."""
 
