@@ -220,6 +220,20 @@ def test_links_lead_nowhere_outside_the_capture(tmp_path: Path) -> None:
     assert "root:" not in str(found.entries)
 
 
+def test_a_links_name_and_target_are_masked(tmp_path: Path) -> None:
+    draft = base.genoa_ready()
+    draft.put("/etc/hostname", "gpu-rack7-n3")
+    draft.put("/etc/modprobe.d/of/gpu-rack7-n3.options", "options kvm_amd sev_snp=1")
+    draft.link("/etc/modprobe.d/gpu-rack7-n3.conf", "/etc/modprobe.d/of/gpu-rack7-n3.options")
+
+    found = captured_host(drafted(draft, tmp_path / "host"))
+
+    name = found.mask.text("gpu-rack7-n3")
+    assert found.entries[f"root/etc/modprobe.d/{name}.conf"] == f"of/{name}.options"
+    assert "rack7" not in str(found.entries)
+    assert replayed(found).kernel == masked(found.facts.kernel, found.mask)
+
+
 @pytest.mark.parametrize("name", ["capture", "capture.tar.gz"])
 def test_only_its_owner_may_read_it(name: str, tmp_path: Path) -> None:
     out = written(_of("genoa-ready"), tmp_path / name)
@@ -289,15 +303,28 @@ def test_another_kind_of_archive_is_refused_by_name(name: str, tmp_path: Path) -
         writing.refuse_place(str(tmp_path / name), None)
 
 
-def test_a_serial_number_is_never_read(hosts: Path) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sys/class/dmi/id/product_serial",
+        "/sys/class/dmi/id/product_uuid",
+        "/sys/class/dmi/id/board_serial",
+        "/sys/class/dmi/id/chassis_serial",
+        "/sys/class/dmi/id/chassis_asset_tag",
+        "/sys/class/dmi/id/board_asset_tag",
+        "/sys/devices/virtual/dmi/id/product_serial",
+        "/sys/bus/pci/devices/0000:41:00.0/vpd",
+    ],
+)
+def test_a_serial_number_is_never_read(path: str, hosts: Path) -> None:
     with open_capture(str(hosts / "genoa-ready")) as machine:
         recorder = Recorder(machine)
         look(recorder)
-        recorder.files.read("/sys/class/dmi/id/product_serial")
-        recorder.record.contents["/sys/class/dmi/id/product_serial"] = b"8XKQ2Z3"
+        recorder.files.read(path)
+        recorder.record.contents[path] = b"8XKQ2Z3"
         taken = take(recorder, note="")
 
-    assert taken.contents.denied["/sys/class/dmi/id/product_serial"] == "never captured"
+    assert taken.contents.denied[path] == "never captured"
     assert b"8XKQ2Z3" not in b"".join(taken.contents.files.values())
 
 

@@ -381,6 +381,7 @@ _OTHER_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 _ODD_KEY = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
 BREAKAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "changed file": (lambda at: (at / "floors.yaml").write_text(ROW + "#"), "does not fit"),
+    "blank at the end": (lambda at: (at / "floors.yaml").write_text(ROW + " "), "does not fit"),
     "changed signature": (_flip, "does not fit"),
     "another key": (lambda at: (at / "key.pem").write_bytes(_pem(_OTHER_KEY)), "does not fit"),
     "short signature": (_cut, "is no Ed25519 signature"),

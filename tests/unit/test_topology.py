@@ -1,6 +1,7 @@
 """The PCIe tree: on a terminal, as data and as a picture, of every host there is."""
 
 import json
+import struct
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -221,6 +222,19 @@ def test_a_state_has_its_word_and_its_colour(name: str, word: str, style: str, h
     assert word in [each.text for each in card.iter(f"{SVG}text")]
     assert any(each.get("class") == style for each in card)
     assert f" {word} " in next(line for line in text(seen).split("\n") if GPU in line)
+
+
+@pytest.mark.parametrize("ats", [True, False])
+def test_a_card_tells_the_group_and_whether_ats_is_on(ats: bool, tmp_path: Path) -> None:
+    draft = recipes.draft("genoa-ready")
+    config = bytearray(draft.files[f"{pci.home(draft, GPU)}/config"])
+    struct.pack_into("<H", config, pci.ATS + 6, ats << 15)  # its control register: enable
+    draft.put(f"{pci.home(draft, GPU)}/config", bytes(config))
+    seen = _of(drafted(draft, tmp_path / "host"))
+
+    [card] = [group for group in _parsed(svg(seen)).iter(f"{SVG}g") if GPU in _title(group)]
+    about = [each.text for each in card.iter(f"{SVG}text")][3]
+    assert about == "vfio-pci · group 41 · x16 32 GT/s" + " · ATS" * ats
 
 
 def test_a_switch_outside_protected_mode_is_no_alarm(hosts: Path) -> None:
