@@ -1,5 +1,6 @@
 """The command group, and the one place where an error becomes lines and a code."""
 
+import errno
 import gc
 import importlib
 import os
@@ -40,6 +41,10 @@ Examples:
   nodeagent check --capture tests/hosts/genoa-ready
   nodeagent check --root /host --profile snp -v
 """
+
+
+_UNWRITTEN = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
+"""What writing to standard output may end in, and nothing else that is not caught nearer by."""
 
 
 class Lazy(click.Group):
@@ -125,6 +130,11 @@ def _run(args: Sequence[str] | None) -> int:
     except AgentError as error:
         complain(error)
         code = error.exit_code
+    except OSError as error:
+        if error.errno not in _UNWRITTEN:
+            raise
+        complain(HostError(f"cannot write the answer: {error.strerror}"))
+        code = HostError.exit_code
     return code if isinstance(code, int) else 0
 
 

@@ -8,6 +8,7 @@ import click
 
 from nodeagent.cli.options import Words, host_options
 from nodeagent.cli.output import say
+from nodeagent.model.words import Ready
 
 if TYPE_CHECKING:
     from nodeagent.cli.options import Chosen
@@ -34,7 +35,7 @@ Examples:
     metavar="table|json|yaml|svg",
     help="How to print it.",
 )
-def command(chosen: Chosen, output: str) -> None:
+def command(chosen: Chosen, output: str) -> int:
     """Show the PCIe tree from root ports to GPUs and NVSwitches. Changes nothing.
 
     Each device with its mode, driver, IOMMU group and link, each bridge with ACS, by NUMA node.
@@ -60,6 +61,9 @@ def command(chosen: Chosen, output: str) -> None:
         from nodeagent.report.topology_document import document  # noqa: PLC0415
 
         say(serialise(document(seen, facts), output))
+    from nodeagent.model.seen import Unreadable  # noqa: PLC0415
+
+    return Ready.CANNOT_TELL.exit_code if isinstance(facts.devices, Unreadable) else 0
 
 
 def standings(facts: Facts) -> dict[str, Standing]:

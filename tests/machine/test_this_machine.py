@@ -312,6 +312,16 @@ def test_an_answer_that_cannot_be_written_is_not_the_answer_not_ready(
         assert "Traceback" not in each.stderr
 
 
+@pytest.mark.parametrize("words", [("--help",), ("check", "--help"), ("--version",)])
+def test_help_that_cannot_be_written_says_so_in_one_line(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "nodeagent", *words]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == 3
+    assert done.stderr == "nodeagent: cannot write the answer: No space left on device\n"
+
+
 def test_a_reader_that_goes_away_does_not_change_the_verdict() -> None:
     command = [sys.executable, "-m", "nodeagent", "check", "-v", "--capture", READY]
     shell = 'set -o pipefail; "$@" | true; echo ${PIPESTATUS[0]}'

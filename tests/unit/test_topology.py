@@ -352,3 +352,10 @@ def test_one_fallen_gpu_does_not_hide_the_others(hosts: Path) -> None:
 
     assert said.startswith("1 × H100: gone, 7 × H100: ppcie, 4 × NVSwitch: ppcie")
     assert f"GPU_GONE: {hgx.FIRST_GPU}" in said
+
+
+def test_where_nothing_can_be_looked_at_nothing_is_claimed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("topology", "--root", str(tmp_path)) == 4
+    assert "cannot be read" in capsys.readouterr().out
