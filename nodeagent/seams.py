@@ -116,3 +116,19 @@ class Machine(Protocol):
 
     def look(self) -> AbstractContextManager[None]:
         """Around one look: what may be remembered within it is forgotten after."""
+
+
+class Changeable(Machine, Protocol):
+    """A host that can be changed. Each call is one effect, or none with OSError."""
+
+    def write(self, path: str, text: str) -> None:
+        """One write to an attribute of sysfs, such as a device's `reset`."""
+
+    def set_decode(self, bdf: str, *, on: bool) -> None:
+        """The memory bit of a function's command register; nothing else there is written."""
+
+    def bar0(self, bdf: str) -> AbstractContextManager[Bar0]:
+        """A device's registers, mapped for writing for the length of the block."""
+
+    @property
+    def clock(self) -> Clock: ...

@@ -1,0 +1,98 @@
+"""Reads what a switch of modes goes by: the devices alone, not the whole host."""
+
+from collections.abc import Callable
+
+from nodeagent.errors import HostError
+from nodeagent.facts import gpu, pci
+from nodeagent.model.knobs import Configured, Line
+from nodeagent.model.modes import BOOTED, decode
+from nodeagent.model.pci import Asleep, Gpu, GpuStatus, is_dead
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.switching import Target
+from nodeagent.model.words import CcMode
+from nodeagent.seams import Machine
+
+Ask = Callable[[str, Line], Configured]
+"""Asks a device's firmware what it is configured to; HostError where it does not say."""
+
+_MEMORY = 1 << 1
+_LINES = {"hopper": Line.HOPPER, "ls10": Line.SWITCH, "gb100": Line.BLACKWELL}
+
+
+def read(machine: Machine, ask: Ask | None = None) -> tuple[Target, ...] | Unreadable:
+    """Every GPU and switch that has modes, by address. Asking writes to their mailboxes."""
+    with machine.look():
+        functions = pci.nvidia_functions(machine.files)
+        found = gpu.read(machine, functions, boot_id=None, remembered={})
+        if isinstance(found, Unreadable):
+            return found
+        return tuple(
+            _target(machine, device, ask)
+            for device in (*found.gpus, *found.switches)
+            if device.chip is not None
+        )
+
+
+def line(family: str) -> Line:
+    return _LINES.get(family, Line.BLACKWELL)
+
+
+def _target(machine: Machine, device: Gpu, ask: Ask | None) -> Target:
+    function, bdf = device.pci, device.bdf
+    family = device.chip.family if device.chip else ""
+    power = function.power_state
+    target = Target(
+        bdf=bdf,
+        family=family,
+        line=line(family),
+        driver=function.driver,
+        override=function.override,
+        holders=device.holders,
+        awake=power if isinstance(power, Unreadable) else power == "D0",
+        decodes=_decodes(function.command),
+        control=machine.files.read(f"{pci.DEVICES}/{bdf}/power/control", 16),
+    )
+    status = device.status
+    if isinstance(status, Asleep):
+        return target
+    if not isinstance(status, GpuStatus):
+        return target._replace(booted=status if isinstance(status, Unreadable) else None)
+    booted = _booted(status)
+    active = _active(status, family) if booted is True else None
+    known = target._replace(booted=booted, active=active)
+    if ask is None or booted is not True or device.holders:
+        return known
+    return known._replace(configured=_asked(ask, target))
+
+
+def _decodes(command: Seen[int]) -> bool | Unreadable:
+    """What sleeps is not looked at, and is woken before this counts."""
+    if isinstance(command, Unreadable):
+        return False if "it sleeps in" in command.why else command
+    return bool((command or 0) & _MEMORY)
+
+
+def _booted(status: GpuStatus) -> bool | Unreadable:
+    """Dead reads are those of a device in its reset, or lost: it has not booted either way."""
+    if isinstance(status.boot, Unreadable):
+        return status.boot
+    return status.boot == BOOTED
+
+
+def _active(status: GpuStatus, family: str) -> Seen[CcMode]:
+    if isinstance(status.mode, Unreadable) or is_dead(status.mode):
+        return status.mode if isinstance(status.mode, Unreadable) else _dead(status.mode)
+    return decode(status.mode, family) or Unreadable(
+        "its mode register", f"reads {status.mode:#x}, which is no mode"
+    )
+
+
+def _dead(value: int) -> Unreadable:
+    return Unreadable("its mode register", f"reads as {value:#010x}")
+
+
+def _asked(ask: Ask, target: Target) -> Configured | Unreadable:
+    try:
+        return ask(target.bdf, target.line)
+    except HostError as error:
+        return Unreadable(f"{target.bdf}: its firmware", str(error))

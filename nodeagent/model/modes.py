@@ -1,0 +1,19 @@
+"""What a status register says of a mode (gpu-cc.md §5.1)."""
+
+from nodeagent.model.words import CcMode
+
+BOOTED = 0xFF
+"""FSP boot complete; anything else is a boot under way, or one that failed."""
+
+_CC = {0: CcMode.OFF, 1: CcMode.ON, 3: CcMode.DEVTOOLS}
+_MULTI_GPU, _PPCIE = 0b11 << 5, 1 << 5  # Hopper, bits 6:5
+
+
+def decode(value: int, family: str) -> CcMode | None:
+    """None for bits that are no valid mode, such as devtools alone."""
+    if family == "ls10":
+        return CcMode.PPCIE if value & 1 else CcMode.OFF
+    found = _CC.get(value & 0b11)
+    if family == "hopper" and value & _MULTI_GPU:
+        return CcMode.PPCIE if found is CcMode.OFF and value & _MULTI_GPU == _PPCIE else None
+    return found

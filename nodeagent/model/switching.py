@@ -1,0 +1,127 @@
+"""What a switch of modes goes by: each device as it is, what we owe it, and the steps there are.
+
+Steps are dataclasses: as tuples, two kinds of step on one device would be equal.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from nodeagent.model.knobs import Configured, Line
+from nodeagent.model.pci import Holder
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.words import CcMode
+
+
+class Target(NamedTuple):
+    """One GPU or switch. What a sleeping device would say is None: it was not asked.
+
+    `active` is Unreadable where the register's bits are no mode; `configured` is None where the
+    firmware was not asked.
+    """
+
+    bdf: str
+    family: str
+    line: Line
+    driver: Seen[str]
+    override: Seen[str]
+    holders: Seen[tuple[Holder, ...]]
+    awake: bool | Unreadable
+    decodes: bool | Unreadable
+    control: Seen[str]
+    booted: Seen[bool] = None
+    active: Seen[CcMode] = None
+    configured: Configured | Unreadable | None = None
+
+
+class Debt(NamedTuple):
+    """What was taken from a device, as it was before: None for what was not touched."""
+
+    driver: str | None = None
+    override: str | None = None
+    control: str | None = None
+    decode: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    bdf: str
+
+    def __str__(self) -> str:
+        return f"wake {self.bdf}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unbind:
+    bdf: str
+    driver: str
+
+    def __str__(self) -> str:
+        return f"take {self.bdf} away from {self.driver}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Let the device answer in its memory window."""
+
+    bdf: str
+
+    def __str__(self) -> str:
+        return f"let {self.bdf} decode memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    bdf: str
+
+    def __str__(self) -> str:
+        return f"wait until {self.bdf} has booted"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    bdf: str
+    mode: CcMode
+
+    def __str__(self) -> str:
+        return f"stage {self.mode} on {self.bdf} (only knobs that differ)"
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    bdf: str
+
+    def __str__(self) -> str:
+        return f"reset {self.bdf}"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Say which driver may take the device; empty takes that back."""
+
+    bdf: str
+    driver: str
+
+    def __str__(self) -> str:
+        return f"let {self.driver or 'any driver'} take {self.bdf}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    bdf: str
+    driver: str
+
+    def __str__(self) -> str:
+        return f"give {self.bdf} back to {self.driver}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Give back power management and memory decode as they were; then nothing is owed."""
+
+    bdf: str
+
+    def __str__(self) -> str:
+        return f"leave {self.bdf} as it was found"
+
+
+Step = Wake | Unbind | Decode | Await | Stage | Reset | Override | Bind | Rest

@@ -1,0 +1,123 @@
+"""Which steps bring devices to a mode, from how they are (style: the machine is the state)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from nodeagent.errors import AgentError
+from nodeagent.model.knobs import is_possible, writes
+from nodeagent.model.seen import Unreadable
+from nodeagent.model.switching import (
+    Await,
+    Bind,
+    Debt,
+    Decode,
+    Override,
+    Reset,
+    Rest,
+    Stage,
+    Step,
+    Target,
+    Unbind,
+    Wake,
+)
+from nodeagent.model.words import CcMode
+
+_NOTHING = Debt()
+_BEFORE_RESET = (Wake, Unbind, Decode, Await, Stage)
+
+
+class BlockedError(AgentError):
+    """It must not be done now, or not be done at all: a person or time must decide."""
+
+
+def wave(
+    targets: Sequence[Target], want: Mapping[str, CcMode], debts: Mapping[str, Debt]
+) -> tuple[Step, ...]:
+    """The steps to do now, side by side: they touch different devices.
+
+    `want` names the devices to switch; of any other only what is owed is given back. Nothing
+    is reset before everything is staged: a half of the node must not run ahead.
+    """
+    first = [
+        step
+        for target in targets
+        if (step := next(_steps(target, want.get(target.bdf), debts.get(target.bdf)), None))
+    ]
+    early = [step for step in first if isinstance(step, _BEFORE_RESET) and step.bdf in want]
+    return tuple(early or first)
+
+
+def demand(targets: Sequence[Target], want: Mapping[str, CcMode]) -> None:
+    """Refuse before anything is done: what is held, cannot be looked at, or cannot be so."""
+    for target in targets:
+        mode = want.get(target.bdf)
+        if mode is not None and not _is_so(target, mode):
+            _demand(target, mode)
+
+
+def _demand(target: Target, mode: CcMode) -> None:
+    bdf = target.bdf
+    seen = (target.driver, target.override, target.holders, target.awake, target.decodes)
+    for gap in (*seen, target.control):
+        if isinstance(gap, Unreadable):
+            raise BlockedError(f"will not change {bdf}: {gap}")
+    if isinstance(target.holders, tuple) and target.holders:
+        raise BlockedError(
+            f"{bdf} is in use by {target.holders[0]}", hint="stop the VM that has it, then again"
+        )
+    if isinstance(target.configured, Unreadable):
+        raise BlockedError(f"will not change {bdf}: {target.configured}")
+    if target.configured and not is_possible(target.configured, mode):
+        raise BlockedError(f"{bdf} cannot be {mode}")
+
+
+def _steps(target: Target, want: CcMode | None, debt: Debt | None) -> Iterator[Step]:
+    """What is left to do with one device, the next step first."""
+    if want is not None and not _is_so(target, want):
+        _demand(target, want)
+        yield from _switch(target, want)
+    yield from _give_back(target, debt)
+
+
+def is_so(targets: Sequence[Target], bdf: str, want: CcMode) -> bool:
+    """Whether this device is in the mode, will stay in it, and was seen to be."""
+    return any(_is_so(each, want) for each in targets if each.bdf == bdf)
+
+
+def _is_so(target: Target, want: CcMode) -> bool:
+    """In the mode, configured to stay in it, and booted: one alone proves nothing."""
+    configured = target.configured
+    if configured is None or isinstance(configured, Unreadable):
+        return False
+    return target.booted is True and target.active is want and not writes(configured, want)
+
+
+def _switch(target: Target, want: CcMode) -> Iterator[Step]:
+    bdf, configured = target.bdf, target.configured
+    if target.awake is not True:
+        yield Wake(bdf)
+    if isinstance(target.driver, str):
+        yield Unbind(bdf, target.driver)
+    if target.decodes is not True or isinstance(target.driver, str):
+        yield Decode(bdf)
+    if target.booted is False:
+        yield Await(bdf)
+    if configured is None or isinstance(configured, Unreadable) or writes(configured, want):
+        yield Stage(bdf, want)
+    yield Reset(bdf)
+    yield Await(bdf)
+
+
+def _give_back(target: Target, debt: Debt | None) -> Iterator[Step]:
+    """A driver is bound by its name, whatever the override said; then that is as it was, too."""
+    if debt is None:
+        return
+    bdf = target.bdf
+    override = target.override if isinstance(target.override, str) else ""
+    if debt.driver is not None and target.driver is None:
+        if override not in {"", debt.driver} or (not override and "vfio" in debt.driver):
+            yield Override(bdf, debt.driver)
+            override = debt.driver
+        yield Bind(bdf, debt.driver)
+    if debt.override is not None and override != debt.override:
+        yield Override(bdf, debt.override)
+    yield Rest(bdf)

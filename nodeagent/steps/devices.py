@@ -1,0 +1,85 @@
+"""Does one step to one device. The order of lines is the crash safety."""
+
+from typing import assert_never
+
+from nodeagent.debts import Debts
+from nodeagent.errors import HostError
+from nodeagent.host.gpu.boot import await_boot
+from nodeagent.host.gpu.fsp import Fsp, open_fsp
+from nodeagent.model.knobs import Configured, Line
+from nodeagent.model.switching import (
+    Await,
+    Bind,
+    Decode,
+    Override,
+    Reset,
+    Rest,
+    Stage,
+    Step,
+    Target,
+    Unbind,
+    Wake,
+)
+from nodeagent.seams import Bar0, Changeable
+
+_DEVICES = "/sys/bus/pci/devices"
+_DRIVERS = "/sys/bus/pci/drivers"
+
+
+def do(step: Step, target: Target, machine: Changeable, debts: Debts) -> None:
+    """`target` is the device as the last look saw it; HostError names what failed."""
+    try:
+        _do(step, target, machine, debts)
+    except OSError as error:
+        raise HostError(f"cannot {step}") from error
+
+
+def _do(step: Step, target: Target, machine: Changeable, debts: Debts) -> None:
+    bdf = step.bdf
+    match step:
+        case Wake():
+            control = target.control if isinstance(target.control, str) else "auto"
+            debts.owe(bdf, control=control)  # first: a crash now costs nothing
+            machine.write(f"{_DEVICES}/{bdf}/power/control", "on")
+        case Unbind(driver=driver):
+            override = target.override if isinstance(target.override, str) else ""
+            debts.owe(bdf, driver=driver, override=override)
+            machine.write(f"{_DEVICES}/{bdf}/driver/unbind", bdf)
+        case Decode():
+            debts.owe(bdf, decode=False)
+            machine.set_decode(bdf, on=True)
+        case Await():
+            with machine.bar0(bdf) as regs:
+                await_boot(regs, target.family, machine.clock)
+        case Stage(mode=mode):
+            with machine.bar0(bdf) as regs:
+                _fsp(regs, target.line, machine).stage(mode)
+        case Reset():
+            machine.write(f"{_DEVICES}/{bdf}/reset", "1")
+        case Override(driver=driver):
+            machine.write(f"{_DEVICES}/{bdf}/driver_override", driver or "\n")
+        case Bind(driver=driver):
+            machine.write(f"{_DRIVERS}/{driver}/bind", bdf)
+        case Rest():
+            _rest(target, machine, debts)
+        case _:
+            assert_never(step)
+
+
+def _rest(target: Target, machine: Changeable, debts: Debts) -> None:
+    debt = debts.all()[target.bdf]
+    if debt.decode is False and target.driver is None:
+        machine.set_decode(target.bdf, on=False)
+    if debt.control is not None:
+        machine.write(f"{_DEVICES}/{target.bdf}/power/control", debt.control)
+    debts.settle(target.bdf)  # last: until then we still owe
+
+
+def configured(machine: Changeable, bdf: str, line: Line) -> Configured:
+    """What the firmware says that the next reset brings."""
+    with machine.bar0(bdf) as regs:
+        return _fsp(regs, line, machine).configured()
+
+
+def _fsp(regs: Bar0, line: Line, machine: Changeable) -> Fsp:
+    return open_fsp(regs, machine.clock, line)
