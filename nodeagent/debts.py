@@ -40,7 +40,7 @@ class Debts:
             found = json.loads(raw)
             devices = {VERSION: found["devices"]}[found["version"]]
             return {str(bdf): _debt(each) for bdf, each in devices.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise HostError(
                 f"{self._path} is not as this program writes it",
                 hint="bind the drivers that are missing by hand, then remove the file",

@@ -8,19 +8,16 @@ from nodeagent.model.codes import Code
 from nodeagent.model.fabric import Security
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, unknown
+from nodeagent.model.modes import BOOTED, decode
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held, is_dead
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.text import printable
 from nodeagent.model.words import CcMode, Level
 
-_BOOTED = 0xFF
 _FIRST_UNKNOWN = 0x2900  # Ada ends below it, Blackwell begins (gpu-cc.md §4.1)
 _ALL_ONES = 0xFFFFFFFF
 _SECURITY_FAULT = frozenset({0xBADF0200, 0xBAD00200})
 _ARCHITECTURE = {"hopper": 0x18, "gb100": 0x1A, "gb202": 0x1B, "ls10": 0x00}
-_CC = {0b00: CcMode.OFF, 0b01: CcMode.ON, 0b11: CcMode.DEVTOOLS}
-_MULTI_GPU = 0b11 << 5
-_PPCIE = 0b01 << 5
 _BMSAI = 1 << 8
 _UNREAD = unknown(Code.NO_ACCESS, "its mode register could not be read")
 
@@ -131,7 +128,7 @@ def _booted(status: GpuStatus, family: str) -> Mode | Outcome:
     for value in (status.boot, status.recovery, status.mode):
         if isinstance(value, Unreadable):
             return unknown(Code.NO_ACCESS, printable(str(value)))
-    if status.boot != _BOOTED:
+    if status.boot != BOOTED:
         # A VM that starts or stops resets its GPU: a boot under way is no fault yet.
         seen = f"boot register reads {status.boot:#x}, not 0xff"
         return unknown(Code.GPU_BOOT_INCOMPLETE, seen)
@@ -156,13 +153,7 @@ def _mode(value: int, family: str) -> Mode | Outcome:
     """Status registers by family (gpu-cc.md §5.1)."""
     if is_dead(value):
         return unknown(Code.NO_ACCESS, f"its mode register reads {value:#010x}")
-    if family == "ls10":
-        mode = CcMode.PPCIE if value & 1 else CcMode.OFF
-        return Mode(mode, mode.value)
-    found = _CC.get(value & 0b11)
-    if family == "hopper" and value & _MULTI_GPU:
-        alone = found is CcMode.OFF and value & _MULTI_GPU == _PPCIE
-        found = CcMode.PPCIE if alone else None
+    found = decode(value, family)
     if found is None:
         return bad(Code.GPU_MODE_INVALID, f"its mode bits are {value & 0x63:#x}, no valid mode")
     return Mode(found, found.value)
