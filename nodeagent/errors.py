@@ -26,6 +26,16 @@ class HostError(AgentError):
     """The host or its capture could not be opened: try later, or look at the machine."""
 
 
+class StuckWriteError(HostError):
+    """A write to an attribute of sysfs that did not return: it goes on, and nobody can end it."""
+
+    def __init__(self, path: str, after_s: float) -> None:
+        super().__init__(
+            f"the write to {path} did not return within {after_s:g} s",
+            hint="the kernel waits for whoever uses the device; nothing else is tried on it",
+        )
+
+
 class CaptureError(HostError):
     """A capture breaks its format; the message names file, key and reason."""
 

@@ -121,8 +121,18 @@ class Machine(Protocol):
 class Changeable(Machine, Protocol):
     """A host that can be changed. Each call is one effect, or none with OSError."""
 
-    def write(self, path: str, text: str) -> None:
-        """One write to an attribute of sysfs, such as a device's `reset`."""
+    def hands(self, locks: Mapping[str, int]) -> AbstractContextManager[None]:
+        """Be ready to write for these devices, by address, for the length of the block.
+
+        Whatever writes for a device keeps its lock (a descriptor) open for as long as the write
+        lasts, though we may be gone by then.
+        """
+
+    def write(self, bdf: str, path: str, text: str) -> None:
+        """One write to an attribute of sysfs, such as `reset`, for the sake of one device.
+
+        StuckWriteError where it does not return in the time it has for it.
+        """
 
     def set_decode(self, bdf: str, *, on: bool) -> None:
         """The memory bit of a function's command register; nothing else there is written."""

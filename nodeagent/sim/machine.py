@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from nodeagent.errors import StuckWriteError
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import Kvm, PspFailure, Uname
@@ -18,10 +19,6 @@ from nodeagent.sim.overlay import Absent, Entry, File, Folder, Link, OverlaidFil
 DEVICES = "/sys/bus/pci/devices"
 DRIVERS = "/sys/bus/pci/drivers"
 _BY_OVERRIDE_ALONE = ("vfio-pci", "nvgrace_gpu_vfio_pci", "vfio_pci")
-
-
-class WouldBlockError(Exception):
-    """A write that does not return while somebody has the device open."""
 
 
 @dataclass(slots=True)
@@ -67,7 +64,11 @@ class SimMachine:
 
     # Writing.
 
-    def write(self, path: str, text: str) -> None:
+    @contextmanager
+    def hands(self, locks: Mapping[str, int]) -> Iterator[None]:  # noqa: ARG002 - writes never outlive us
+        yield
+
+    def write(self, bdf: str, path: str, text: str) -> None:  # noqa: ARG002 - one writer for all
         """One write to an attribute of sysfs; OSError as the kernel would answer."""
         self.touch(f"before {path} {text}")
         self._write(path, text.strip())
@@ -119,7 +120,7 @@ class SimMachine:
             raise OSError(19, f"No such device: {bdf} is not bound to {driver}")
         if place.holders:
             self.harm.append(f"{bdf} was unbound while it was held")
-            raise WouldBlockError(f"unbind of {bdf}")
+            raise StuckWriteError(f"{bdf}/driver/unbind", 0.0)
         place.driver = None
         place.device.config.decodes_memory = False
         self._rest(place)

@@ -40,11 +40,11 @@ def _do(step: Step, target: Target, machine: Changeable, debts: Debts) -> None:
         case Wake():
             control = target.control if isinstance(target.control, str) else "auto"
             debts.owe(bdf, control=control)  # first: a crash now costs nothing
-            machine.write(f"{_DEVICES}/{bdf}/power/control", "on")
+            machine.write(bdf, f"{_DEVICES}/{bdf}/power/control", "on")
         case Unbind(driver=driver):
             override = target.override if isinstance(target.override, str) else ""
             debts.owe(bdf, driver=driver, override=override)
-            machine.write(f"{_DEVICES}/{bdf}/driver/unbind", bdf)
+            machine.write(bdf, f"{_DEVICES}/{bdf}/driver/unbind", bdf)
         case Decode():
             debts.owe(bdf, decode=False)
             machine.set_decode(bdf, on=True)
@@ -55,11 +55,11 @@ def _do(step: Step, target: Target, machine: Changeable, debts: Debts) -> None:
             with machine.bar0(bdf) as regs:
                 _fsp(regs, target.line, machine).stage(mode)
         case Reset():
-            machine.write(f"{_DEVICES}/{bdf}/reset", "1")
+            machine.write(bdf, f"{_DEVICES}/{bdf}/reset", "1")
         case Override(driver=driver):
-            machine.write(f"{_DEVICES}/{bdf}/driver_override", driver or "\n")
+            machine.write(bdf, f"{_DEVICES}/{bdf}/driver_override", driver or "\n")
         case Bind(driver=driver):
-            machine.write(f"{_DRIVERS}/{driver}/bind", bdf)
+            machine.write(bdf, f"{_DRIVERS}/{driver}/bind", bdf)
         case Rest():
             _rest(target, machine, debts)
         case _:
@@ -71,7 +71,7 @@ def _rest(target: Target, machine: Changeable, debts: Debts) -> None:
     if debt.decode is False and target.driver is None:
         machine.set_decode(target.bdf, on=False)
     if debt.control is not None:
-        machine.write(f"{_DEVICES}/{target.bdf}/power/control", debt.control)
+        machine.write(target.bdf, f"{_DEVICES}/{target.bdf}/power/control", debt.control)
     debts.settle(target.bdf)  # last: until then we still owe
 
 
