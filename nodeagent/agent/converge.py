@@ -1,69 +1,186 @@
-"""Brings devices to a mode: look, take the next steps, look again."""
+"""Brings devices to a mode: look, take the next steps side by side, look again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from nodeagent.agent.together import Together, side_by_side
 from nodeagent.debts import Debts
-from nodeagent.errors import AgentError, HostError
+from nodeagent.errors import AgentError, HostError, StuckWriteError
 from nodeagent.facts import switching
+from nodeagent.model.knobs import Configured, Line
 from nodeagent.model.seen import Unreadable
-from nodeagent.model.switching import Step, Target
+from nodeagent.model.switching import Debt, Step, Target
 from nodeagent.model.words import CcMode
 from nodeagent.plan import gpu as plan
 from nodeagent.seams import Changeable
 from nodeagent.steps import devices
-
-Told = Callable[[Step], None]
 
 
 class StillNeededError(AgentError):
     """A step was done, and the next look finds it undone: doing it again would be a guess."""
 
 
+class Told(NamedTuple):
+    """Whom to tell when a step begins, and how it ended."""
+
+    begins: Callable[[Step], None] = lambda _step: None
+    ended: Callable[[Step, AgentError | None], None] = lambda _step, _error: None
+
+
+SILENT = Told()
+
+
 class Outcome(NamedTuple):
-    """The devices whose mode was proven, and why each of the others has not the one it should."""
+    """The devices whose mode was proven, and why each of the others has not the one it should.
+
+    `before`: the mode in which each was first seen. A stop leaves devices in neither.
+    """
 
     proven: Mapping[str, CcMode]
-    failed: Mapping[str, HostError]
+    failed: Mapping[str, AgentError]
+    before: Mapping[str, CcMode]
+    changed: Collection[str] = ()
 
     @property
     def is_done(self) -> bool:
         return not self.failed
 
 
-def converge(
-    machine: Changeable, want: Mapping[str, CcMode], debts: Debts, told: Told = lambda _: None
+def converge(  # noqa: PLR0913 - each is a thing of its own
+    machine: Changeable,
+    want: Mapping[str, CcMode],
+    debts: Debts,
+    *,
+    mine: Collection[str] | None = None,
+    told: Told = SILENT,
+    stopped: Callable[[], bool] = lambda: False,
+    all_or_none: bool = False,
+    together: Together = side_by_side,
 ) -> Outcome:
     """Safe to kill at any instruction and to run again; what is owed is given back in any case.
 
-    A device that fails is left out, and gets back what was taken from it.
+    A device that fails is left out, and gets back what was taken from it; where it is all or
+    none, so do all. `mine`: the devices whose lock we have, if not those of `want` alone. Once
+    `stopped`, nothing more is switched.
     """
-    plan.demand(_look(machine), want)
-    failed: dict[str, HostError] = {}
-    proven: dict[str, CcMode] = {}
-    tried: set[Step] = set()
+    owners = frozenset(mine if mine is not None else want)
+    run = _Run(machine, want, debts, owners=owners, told=told, together=together)
+    run.look()
+    blocked = plan.obstacles(run.targets, want)
+    if blocked:
+        raise next(iter(blocked.values()))
     while True:
-        targets = _look(machine)
+        ends = stopped() or (all_or_none and bool(run.failed))
+        if not ends:
+            run.ask()
+        if not run.step(back_only=ends):
+            break
+        run.look()
+    if not ends:
+        run.close()
+    return Outcome(run.proven, run.failed, run.before, frozenset(run.changed))
+
+
+class _Run:
+    """What one call keeps between two waves; none of it is needed to go on after a crash."""
+
+    def __init__(  # noqa: PLR0913 - as above
+        self,
+        machine: Changeable,
+        want: Mapping[str, CcMode],
+        debts: Debts,
+        *,
+        owners: frozenset[str],
+        told: Told,
+        together: Together,
+    ) -> None:
+        self._machine, self._want, self._debts = machine, want, debts
+        self._owners, self._told, self._together = owners, told, together
+        self._tried: set[Step] = set()
+        self._given_up: set[str] = set()
+        self.targets: Sequence[Target] = ()
+        self.proven: dict[str, CcMode] = {}
+        self.failed: dict[str, AgentError] = {}
+        self.before: dict[str, CcMode] = {}
+        self.changed: set[str] = set()
+
+    @property
+    def left(self) -> Mapping[str, CcMode]:
+        done = self.proven.keys() | self.failed.keys()
+        return {bdf: mode for bdf, mode in self._want.items() if bdf not in done}
+
+    def look(self) -> None:
+        found = switching.read(self._machine)
+        if isinstance(found, Unreadable):
+            raise HostError(f"the GPUs cannot be looked at: {found}")
+        self.targets = found
+        for each in found:
+            if each.bdf in self._want and isinstance(each.active, CcMode):
+                self.before.setdefault(each.bdf, each.active)
+
+    def ask(self) -> None:
+        """Ask the firmware, and take in whose mode is proven and who cannot be switched."""
+        self.targets = self._with_firmware(self.targets)
         # What was proven once is given back, and sleeps: then nobody could prove it again.
-        proven |= {bdf: mode for bdf, mode in want.items() if plan.is_so(targets, bdf, mode)}
-        left = {bdf: want[bdf] for bdf in want.keys() - proven.keys() - failed.keys()}
-        steps = plan.wave(targets, left, debts.all())
+        self.proven |= {
+            bdf: mode for bdf, mode in self.left.items() if plan.is_so(self.targets, bdf, mode)
+        }
+        self.failed |= plan.obstacles(self.targets, self.left)
+
+    def _with_firmware(self, found: Sequence[Target]) -> Sequence[Target]:
+        """Asked only where the answer decides: questions are many small writes."""
+        asked = {each.bdf for each in found if plan.must_ask(each, self.left.get(each.bdf))}
+        calls = [(lambda each=each: self._asked(each)) for each in found if each.bdf in asked]
+        answers = {each.bdf: each for each in self._together(calls)}
+        return [answers.get(each.bdf, each) for each in found]
+
+    def _asked(self, target: Target) -> Target:
+        return switching.asked(target, self._configured)
+
+    def _configured(self, bdf: str, line: Line) -> Configured:
+        return devices.configured(self._machine, bdf, line)
+
+    def step(self, *, back_only: bool) -> bool:
+        """Do the next wave; False where there is none. Or only give back what is owed."""
+        steps = plan.wave(self.targets, {} if back_only else self.left, self._owed())
         if not steps:
-            return Outcome(proven, failed)
-        by_bdf = {each.bdf: each for each in targets}
-        for step in steps:
-            if step in tried:
-                raise StillNeededError(f"already tried to {step}, and it is still needed")
-            tried.add(step)
-            told(step)
-            try:
-                devices.do(step, by_bdf[step.bdf], machine, debts)
-            except HostError as error:
-                failed[step.bdf] = error
+            return False
+        by_bdf = {each.bdf: each for each in self.targets}
+        calls = [(lambda step=step: self._do(step, by_bdf.get(step.bdf))) for step in steps]
+        for step, error in zip(steps, self._together(calls), strict=True):
+            self._tried.add(step)
+            if error is not None:
+                self._note(step, error)
+        return True
 
+    def _owed(self) -> Mapping[str, Debt]:
+        owed = self._debts.all()
+        mine = self._owners - self._given_up
+        return {bdf: debt for bdf, debt in owed.items() if bdf in mine}
 
-def _look(machine: Changeable) -> Sequence[Target]:
-    found = switching.read(machine, lambda bdf, line: devices.configured(machine, bdf, line))
-    if isinstance(found, Unreadable):
-        raise HostError(f"the GPUs cannot be looked at: {found}")
-    return found
+    def _do(self, step: Step, target: Target | None) -> AgentError | None:
+        if step in self._tried:
+            return StillNeededError(f"already tried to {step}, and it is still needed")
+        self._told.begins(step)
+        self.changed.add(step.bdf)
+        error: AgentError | None = None
+        try:
+            devices.do(step, target, self._machine, self._debts)
+        except AgentError as failure:
+            error = failure
+        self._told.ended(step, error)
+        return error
+
+    def _note(self, step: Step, error: AgentError) -> None:
+        """A device that failed gets back what is owed; if that fails too, it is left alone."""
+        if step.bdf in self.failed or step.bdf not in self.left:
+            self._given_up.add(step.bdf)
+        if isinstance(error, StuckWriteError):
+            self._given_up.add(step.bdf)
+        self.failed.setdefault(step.bdf, error)
+        self.proven.pop(step.bdf, None)
+
+    def close(self) -> None:
+        """Whoever is left has no step left to do: it is not there any more."""
+        for bdf in self.left:
+            self.failed[bdf] = HostError(f"{bdf} is no longer there", hint="look at its power")

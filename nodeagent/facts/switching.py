@@ -6,7 +6,7 @@ from nodeagent.errors import HostError
 from nodeagent.facts import gpu, pci
 from nodeagent.model.knobs import Configured, Line
 from nodeagent.model.modes import BOOTED, decode
-from nodeagent.model.pci import Asleep, Gpu, GpuStatus, is_dead
+from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, is_dead
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.switching import Target
 from nodeagent.model.words import CcMode
@@ -19,25 +19,39 @@ _MEMORY = 1 << 1
 _LINES = {"hopper": Line.HOPPER, "ls10": Line.SWITCH, "gb100": Line.BLACKWELL}
 
 
-def read(machine: Machine, ask: Ask | None = None) -> tuple[Target, ...] | Unreadable:
-    """Every GPU and switch that has modes, by address. Asking writes to their mailboxes."""
+def read(machine: Machine) -> tuple[Target, ...] | Unreadable:
+    """Every GPU and switch that has modes, by address. Writes nothing."""
     with machine.look():
         functions = pci.nvidia_functions(machine.files)
         found = gpu.read(machine, functions, boot_id=None, remembered={})
         if isinstance(found, Unreadable):
             return found
-        return tuple(
-            _target(machine, device, ask)
-            for device in (*found.gpus, *found.switches)
-            if device.chip is not None
-        )
+        return targets(machine, found)
+
+
+def targets(machine: Machine, devices: Devices) -> tuple[Target, ...]:
+    """Those of a look that was taken already."""
+    return tuple(
+        _target(machine, device)
+        for device in (*devices.gpus, *devices.switches)
+        if device.chip is not None
+    )
+
+
+def asked(target: Target, ask: Ask) -> Target:
+    """With what its firmware says the next reset brings. Writes to its mailbox."""
+    try:
+        return target._replace(configured=ask(target.bdf, target.line))
+    except HostError as error:
+        gap = Unreadable(f"{target.bdf}: its firmware", str(error))
+        return target._replace(configured=gap)
 
 
 def line(family: str) -> Line:
     return _LINES.get(family, Line.BLACKWELL)
 
 
-def _target(machine: Machine, device: Gpu, ask: Ask | None) -> Target:
+def _target(machine: Machine, device: Gpu) -> Target:
     function, bdf = device.pci, device.bdf
     family = device.chip.family if device.chip else ""
     power = function.power_state
@@ -51,6 +65,7 @@ def _target(machine: Machine, device: Gpu, ask: Ask | None) -> Target:
         awake=power if isinstance(power, Unreadable) else power == "D0",
         decodes=_decodes(function.command),
         control=machine.files.read(f"{pci.DEVICES}/{bdf}/power/control", 16),
+        reset_method=machine.files.read(f"{pci.DEVICES}/{bdf}/reset_method", 64),
     )
     status = device.status
     if isinstance(status, Asleep):
@@ -59,10 +74,7 @@ def _target(machine: Machine, device: Gpu, ask: Ask | None) -> Target:
         return target._replace(booted=status if isinstance(status, Unreadable) else None)
     booted = _booted(status)
     active = _active(status, family) if booted is True else None
-    known = target._replace(booted=booted, active=active)
-    if ask is None or booted is not True or device.holders:
-        return known
-    return known._replace(configured=_asked(ask, target))
+    return target._replace(booted=booted, active=active)
 
 
 def _decodes(command: Seen[int]) -> bool | Unreadable:
@@ -89,10 +101,3 @@ def _active(status: GpuStatus, family: str) -> Seen[CcMode]:
 
 def _dead(value: int) -> Unreadable:
     return Unreadable("its mode register", f"reads as {value:#010x}")
-
-
-def _asked(ask: Ask, target: Target) -> Configured | Unreadable:
-    try:
-        return ask(target.bdf, target.line)
-    except HostError as error:
-        return Unreadable(f"{target.bdf}: its firmware", str(error))

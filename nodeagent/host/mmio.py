@@ -1,5 +1,6 @@
-"""BAR0 mapped for reading only: each register is one aligned 32-bit load."""
+"""BAR0, mapped: each access is one aligned 32-bit load, or store where it is for driving."""
 
+import errno
 import mmap
 import os
 from collections.abc import Iterator
@@ -45,12 +46,52 @@ def mapped(root: Root, resource: str) -> Iterator[MappedRegisters | Unreadable]:
             registers.release()
 
 
+class DrivenRegisters:
+    """Loads and stores; what the caller asks for lies in the BAR, or ValueError."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._words = view.cast("B").cast("I")
+
+    def read(self, offset: int) -> int:
+        return int(self._words[self._index(offset)])
+
+    def write(self, offset: int, value: int) -> None:
+        self._words[self._index(offset)] = value
+
+    def _index(self, offset: int) -> int:
+        if offset % _WORD or not 0 <= offset // _WORD < len(self._words):
+            raise ValueError(f"register {offset:#x} is not in this BAR")
+        return offset // _WORD
+
+    def release(self) -> None:
+        self._words.release()
+
+
+@contextmanager
+def writable(descriptor: int) -> Iterator[DrivenRegisters]:
+    """The open file of a BAR, ours to close, mapped for the length of the block; raises OSError."""
+    try:
+        area = _mapped(descriptor, mmap.PROT_READ | mmap.PROT_WRITE)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error)) from error
+    with area, memoryview(area) as view:
+        registers = DrivenRegisters(view)
+        try:
+            yield registers
+        finally:
+            registers.release()
+
+
 def _map(root: Root, resource: str) -> mmap.mmap:
-    descriptor = root.open(resource, _OPEN)
+    return _mapped(root.open(resource, _OPEN), mmap.PROT_READ)
+
+
+def _mapped(descriptor: int, protection: int) -> mmap.mmap:
+    """The whole file; its descriptor is closed."""
     try:
         size = os.fstat(descriptor).st_size
         if not 0 < size <= _MAX_BAR or size % _WORD:
             raise ValueError(f"has an unlikely size of {size} bytes")
-        return mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ)
+        return mmap.mmap(descriptor, size, mmap.MAP_SHARED, protection)
     finally:
         os.close(descriptor)

@@ -28,6 +28,7 @@ class Target(NamedTuple):
     awake: bool | Unreadable
     decodes: bool | Unreadable
     control: Seen[str]
+    reset_method: Seen[str] = None
     booted: Seen[bool] = None
     active: Seen[CcMode] = None
     configured: Configured | Unreadable | None = None
@@ -40,6 +41,9 @@ class Debt(NamedTuple):
     override: str | None = None
     control: str | None = None
     decode: bool | None = None
+    reset_method: str | None = None
+    removed: bool | None = None
+    """Taken out of the kernel's tree: whoever takes it when it comes back was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +92,29 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
+    """By the first method that works, or by this one alone."""
+
+    bdf: str
+    method: str = ""
+
+    def __str__(self) -> str:
+        return f"reset {self.bdf}" + (f" by {self.method}" if self.method else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
     bdf: str
 
     def __str__(self) -> str:
-        return f"reset {self.bdf}"
+        return f"take {self.bdf} out of the kernel's tree"
+
+
+@dataclass(frozen=True, slots=True)
+class Rescan:
+    bdf: str
+
+    def __str__(self) -> str:
+        return f"let the kernel look for {self.bdf} anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +147,4 @@ class Rest:
         return f"leave {self.bdf} as it was found"
 
 
-Step = Wake | Unbind | Decode | Await | Stage | Reset | Override | Bind | Rest
+Step = Wake | Unbind | Decode | Await | Stage | Reset | Remove | Rescan | Override | Bind | Rest

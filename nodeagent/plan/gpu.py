@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from nodeagent.errors import AgentError
-from nodeagent.model.knobs import is_possible, writes
+from nodeagent.model.knobs import Configured, Line, is_possible, writes
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.switching import (
     Await,
@@ -11,6 +11,7 @@ from nodeagent.model.switching import (
     Debt,
     Decode,
     Override,
+    Rescan,
     Reset,
     Rest,
     Stage,
@@ -42,40 +43,75 @@ def wave(
         for target in targets
         if (step := next(_steps(target, want.get(target.bdf), debts.get(target.bdf)), None))
     ]
+    there = {target.bdf for target in targets}
+    lost = [Rescan(bdf) for bdf, debt in debts.items() if debt.removed and bdf not in there]
     early = [step for step in first if isinstance(step, _BEFORE_RESET) and step.bdf in want]
-    return tuple(early or first)
+    return tuple(early or [*lost, *first])
 
 
-def demand(targets: Sequence[Target], want: Mapping[str, CcMode]) -> None:
-    """Refuse before anything is done: what is held, cannot be looked at, or cannot be so."""
-    for target in targets:
-        mode = want.get(target.bdf)
-        if mode is not None and not _is_so(target, mode):
-            _demand(target, mode)
+def waking(targets: Sequence[Target]) -> tuple[Step, ...]:
+    """What makes idle devices readable that nobody holds; nothing is taken from a driver."""
+    return tuple(step for target in targets if (step := _waking(target)))
 
 
-def _demand(target: Target, mode: CcMode) -> None:
+def _waking(target: Target) -> Step | None:
+    if obstacle(target) is not None:
+        return None
+    if target.awake is not True:
+        return Wake(target.bdf)
+    return Decode(target.bdf) if target.decodes is False and target.driver is None else None
+
+
+def obstacles(targets: Sequence[Target], want: Mapping[str, CcMode]) -> Mapping[str, BlockedError]:
+    """What must not be switched now, and why: held, not to be looked at, or not possible."""
+    return {
+        target.bdf: reason
+        for target in targets
+        if target.bdf in want
+        and not _is_so(target, want[target.bdf])
+        and (reason := obstacle(target, want[target.bdf]))
+    }
+
+
+def obstacle(target: Target, mode: CcMode | None = None) -> BlockedError | None:
+    """Why nothing may be done to the device, or None."""
     bdf = target.bdf
     seen = (target.driver, target.override, target.holders, target.awake, target.decodes)
-    for gap in (*seen, target.control):
+    for gap in (*seen, target.control, target.configured):
         if isinstance(gap, Unreadable):
-            raise BlockedError(f"will not change {bdf}: {gap}")
+            return BlockedError(f"will not change {bdf}: {gap}")
     if isinstance(target.holders, tuple) and target.holders:
-        raise BlockedError(
-            f"{bdf} is in use by {target.holders[0]}", hint="stop the VM that has it, then again"
+        more = f" and {len(target.holders) - 1} more" if target.holders[1:] else ""
+        return BlockedError(
+            f"{bdf} is in use by {target.holders[0]}{more}", hint="stop what has it, then again"
         )
-    if isinstance(target.configured, Unreadable):
-        raise BlockedError(f"will not change {bdf}: {target.configured}")
-    if target.configured and not is_possible(target.configured, mode):
-        raise BlockedError(f"{bdf} cannot be {mode}")
+    configured = target.configured
+    if mode and isinstance(configured, Configured) and not is_possible(configured, mode):
+        return BlockedError(f"{bdf} cannot be {mode}", hint=_way_out(configured, mode))
+    return None
+
+
+def _way_out(configured: Configured, mode: CcMode) -> str | None:
+    if mode is CcMode.PPCIE and configured.line is not Line.BLACKWELL:
+        return "its firmware does not know protected PCIe: update the VBIOS"
+    return None
 
 
 def _steps(target: Target, want: CcMode | None, debt: Debt | None) -> Iterator[Step]:
     """What is left to do with one device, the next step first."""
     if want is not None and not _is_so(target, want):
-        _demand(target, want)
         yield from _switch(target, want)
     yield from _give_back(target, debt)
+
+
+def must_ask(target: Target, want: CcMode | None) -> bool:
+    """Whether what to do next depends on what the firmware says: in the mode already, or staged.
+
+    A device that is bound and in another mode is unbound first in any case.
+    """
+    if want is None or target.booted is not True or target.decodes is not True or target.holders:
+        return False
+    return target.awake is True and (target.active is want or target.driver is None)
 
 
 def is_so(targets: Sequence[Target], bdf: str, want: CcMode) -> bool:
@@ -112,6 +148,8 @@ def _give_back(target: Target, debt: Debt | None) -> Iterator[Step]:
     if debt is None:
         return
     bdf = target.bdf
+    if debt.removed and isinstance(target.driver, str) and target.driver != debt.driver:
+        yield Unbind(bdf, target.driver)
     override = target.override if isinstance(target.override, str) else ""
     if debt.driver is not None and target.driver is None:
         if override not in {"", debt.driver} or (not override and "vfio" in debt.driver):

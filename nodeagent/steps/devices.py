@@ -12,6 +12,8 @@ from nodeagent.model.switching import (
     Bind,
     Decode,
     Override,
+    Remove,
+    Rescan,
     Reset,
     Rest,
     Stage,
@@ -24,17 +26,23 @@ from nodeagent.seams import Bar0, Changeable
 
 _DEVICES = "/sys/bus/pci/devices"
 _DRIVERS = "/sys/bus/pci/drivers"
+_RESCAN = "/sys/bus/pci/rescan"
 
 
-def do(step: Step, target: Target, machine: Changeable, debts: Debts) -> None:
+def do(step: Step, target: Target | None, machine: Changeable, debts: Debts) -> None:
     """`target` is the device as the last look saw it; HostError names what failed."""
     try:
-        _do(step, target, machine, debts)
+        if target is not None:
+            _do(step, target, machine, debts)
+        elif isinstance(step, Rescan):  # the one step for a device that is not there
+            machine.write(step.bdf, _RESCAN, "1")
     except OSError as error:
         raise HostError(f"cannot {step}") from error
 
 
-def _do(step: Step, target: Target, machine: Changeable, debts: Debts) -> None:
+def _do(  # noqa: C901, PLR0912 - a case for each step
+    step: Step, target: Target, machine: Changeable, debts: Debts
+) -> None:
     bdf = step.bdf
     match step:
         case Wake():
@@ -54,8 +62,17 @@ def _do(step: Step, target: Target, machine: Changeable, debts: Debts) -> None:
         case Stage(mode=mode):
             with machine.bar0(bdf) as regs:
                 _fsp(regs, target.line, machine).stage(mode)
-        case Reset():
+        case Reset(method=method):
+            if method:
+                before = target.reset_method if isinstance(target.reset_method, str) else "default"
+                debts.owe(bdf, reset_method=before)
+                machine.write(bdf, f"{_DEVICES}/{bdf}/reset_method", method)
             machine.write(bdf, f"{_DEVICES}/{bdf}/reset", "1")
+        case Remove():
+            debts.owe(bdf, removed=True)
+            machine.write(bdf, f"{_DEVICES}/{bdf}/remove", "1")
+        case Rescan():
+            machine.write(bdf, _RESCAN, "1")
         case Override(driver=driver):
             machine.write(bdf, f"{_DEVICES}/{bdf}/driver_override", driver or "\n")
         case Bind(driver=driver):
@@ -67,12 +84,15 @@ def _do(step: Step, target: Target, machine: Changeable, debts: Debts) -> None:
 
 
 def _rest(target: Target, machine: Changeable, debts: Debts) -> None:
-    debt = debts.all()[target.bdf]
-    if debt.decode is False and target.driver is None:
-        machine.set_decode(target.bdf, on=False)
-    if debt.control is not None:
-        machine.write(target.bdf, f"{_DEVICES}/{target.bdf}/power/control", debt.control)
-    debts.settle(target.bdf)  # last: until then we still owe
+    """Power management comes last but one: asleep, a device takes no other write."""
+    bdf, debt = target.bdf, debts.all()[target.bdf]
+    if debt.reset_method is not None and debt.reset_method != target.reset_method:
+        machine.write(bdf, f"{_DEVICES}/{bdf}/reset_method", debt.reset_method)
+    if debt.decode is False and target.driver is None and target.decodes is True:
+        machine.set_decode(bdf, on=False)
+    if debt.control is not None and debt.control != target.control:
+        machine.write(bdf, f"{_DEVICES}/{bdf}/power/control", debt.control)
+    debts.settle(bdf)  # last: until then we still owe
 
 
 def configured(machine: Changeable, bdf: str, line: Line) -> Configured:

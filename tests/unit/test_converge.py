@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from nodeagent.agent.converge import Outcome, converge
+from nodeagent.agent.together import in_turn
 from nodeagent.debts import Debts
 from nodeagent.model.modes import decode
 from nodeagent.model.words import CcMode
@@ -70,7 +71,7 @@ class Sim:
         self.fuse: int | None = None
         self.writes = 0
         self.last = ""
-        self.debts = Debts(folder / "debts.json", self._touch)
+        self.debts = Debts(folder / "run", self._touch)
 
     @contextmanager
     def machine(self) -> Iterator[SimMachine]:
@@ -97,7 +98,7 @@ class Sim:
 
     def switch(self, mode: CcMode) -> Outcome:
         with self.machine() as machine:
-            return converge(machine, {BDF: mode}, self.debts)
+            return converge(machine, {BDF: mode}, self.debts, together=in_turn)
 
     def mode(self) -> CcMode | None:
         """What the register says, once somebody has woken the device."""
@@ -167,7 +168,7 @@ def test_what_is_held_is_left_alone(hosts: Path, tmp_path: Path) -> None:
         machine.hold(BDF, 4242, "qemu-system-x86")
 
         with pytest.raises(BlockedError, match=r"in use by qemu-system-x86 \(pid 4242"):
-            converge(machine, {BDF: ON}, sim.debts)
+            converge(machine, {BDF: ON}, sim.debts, together=in_turn)
 
     assert sim.writes == 0
     assert sim.place.driver == "vfio-pci"
