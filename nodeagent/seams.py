@@ -101,6 +101,9 @@ class Probes(Protocol):
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         """A device's registers, mapped for reading only."""
 
+    def knobs(self, bdf: str) -> Seen[Mapping[int, int | Unreadable]]:
+        """What its firmware answered somebody who asked; None where nobody did."""
+
 
 class Machine(Protocol):
     """A host to look at: this one, one mounted somewhere, or a captured one."""

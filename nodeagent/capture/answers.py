@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from nodeagent.capture.read import CPUID_DEVICE, SEV_NAMES
-from nodeagent.capture.record import Bar0, Record
+from nodeagent.capture.record import Record
 from nodeagent.capture.shape import NOT_CAPTURED, errno_name
 from nodeagent.model.cpu import CpuValues
 from nodeagent.model.host import Kvm, PspFailure
@@ -31,7 +31,7 @@ def answers(record: Record) -> Answers:
         "msr": _msrs(record, absent, gaps),
         "sev": _by_device("/dev/sev", _sev(record), absent, gaps),
         "kvm": _kvm(record.kvm, absent, gaps),
-        "gpu": _gpus(record.bar0, gaps),
+        "gpu": _gpus(record, gaps),
         "versions": _versions(record.versions),
     }
     found = {name: value for name, value in probes.items() if value is not None}
@@ -161,18 +161,24 @@ def _hex(value: int | None) -> str | None:
     return None if value is None else f"{value:#x}"
 
 
-def _gpus(bar0: Mapping[str, Bar0 | Unreadable], gaps: dict[str, str]) -> Json | None:
-    devices: Json = {}
-    for bdf, registers in bar0.items():
+def _gpus(record: Record, gaps: dict[str, str]) -> Json | None:
+    devices: Json = {bdf: {"knobs": _knobs(knobs)} for bdf, knobs in record.knobs.items()}
+    for bdf, registers in record.bar0.items():
         if isinstance(registers, Unreadable):
             if not _uncaptured(registers):
                 gaps[f"/sys/bus/pci/devices/{bdf}/resource0"] = registers.why
             continue
-        devices[bdf] = {
-            "bar0": {
-                f"{offset:#x}": _error(value) if isinstance(value, Unreadable) else f"{value:#x}"
-                for offset, value in sorted(registers.items())
-                if not _uncaptured(value)
-            }
+        devices.setdefault(bdf, {})["bar0"] = {
+            f"{offset:#x}": _error(value) if isinstance(value, Unreadable) else f"{value:#x}"
+            for offset, value in sorted(registers.items())
+            if not _uncaptured(value)
         }
     return devices or None
+
+
+def _knobs(knobs: Mapping[int, int | Unreadable]) -> Json:
+    """By decimal number, as everybody writes them."""
+    return {
+        str(knob): _error(value) if isinstance(value, Unreadable) else value
+        for knob, value in sorted(knobs.items())
+    }

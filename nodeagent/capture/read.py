@@ -142,6 +142,7 @@ class CapturedProbes:
         self._sev = _sev(node.get("sev"))
         self._kvm = _kvm(node.get("kvm"))
         self._bar0 = _gpus(node.get("gpu"))
+        self._knobs = _knobs(node.get("gpu"))
         self._versions = _versions(node.get("versions"))
 
     def uname(self) -> Seen[Uname]:
@@ -215,6 +216,9 @@ class CapturedProbes:
             yield gap or Unreadable(path, NOT_CAPTURED)
         else:
             yield CapturedRegisters(values)
+
+    def knobs(self, bdf: str) -> Seen[Mapping[int, int | Unreadable]]:
+        return self._knobs.get(bdf)
 
     def _no_probe(self, path: str) -> Unreadable | None:
         """Nothing captured of a device: absent if the host had none, else not captured."""
@@ -432,6 +436,21 @@ def _gpus(node: Node | None) -> dict[str, dict[int, int | Unreadable]]:
         if bar0 := device.get("bar0"):
             devices[bdf] = dict(_register(name, value) for name, value in bar0.items())
     return devices
+
+
+def _knobs(node: Node | None) -> dict[str, dict[int, int | Unreadable]]:
+    found: dict[str, dict[int, int | Unreadable]] = {}
+    for bdf, device in _items(node):
+        if knobs := device.get("knobs"):
+            found[bdf] = dict(_knob(name, value) for name, value in knobs.items())
+    return found
+
+
+def _knob(name: str, node: Node) -> tuple[int, int | Unreadable]:
+    """Numbers of knobs are decimal in the format; the error of one is the FSP's code."""
+    if not name.isdecimal() or not name.isascii() or len(name) > 3:
+        node.fail("a knob is a number such as 8")
+    return int(name), node.error(f"knob {name}") or node.number(16)
 
 
 def _register(name: str, node: Node) -> tuple[int, int | Unreadable]:

@@ -39,6 +39,7 @@ class Record:
     log: Seen[Log] = _UNASKED
     versions: Seen[Mapping[str, str]] = _UNASKED
     bar0: dict[str, Bar0 | Unreadable] = field(default_factory=dict)
+    knobs: dict[str, Mapping[int, int | Unreadable]] = field(default_factory=dict)
 
 
 class RecordingParts:
@@ -137,6 +138,13 @@ class RecordingProbes:
 
     def versions(self) -> Seen[Mapping[str, str]]:
         found = self._record.versions = self._probes.versions()
+        return found
+
+    def knobs(self, bdf: str) -> Seen[Mapping[int, int | Unreadable]]:
+        """Those of a captured host; a live one's firmware is not asked for a capture."""
+        found = self._probes.knobs(bdf)
+        if found and not isinstance(found, Unreadable):
+            self._record.knobs[bdf] = found
         return found
 
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:

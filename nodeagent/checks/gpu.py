@@ -7,7 +7,7 @@ from nodeagent.checks.check import Check, by_mode
 from nodeagent.model.codes import Code
 from nodeagent.model.fabric import Security
 from nodeagent.model.facts import Facts
-from nodeagent.model.findings import Outcome, bad, ok, unknown
+from nodeagent.model.findings import Outcome, bad, ok, skip, unknown
 from nodeagent.model.modes import BOOTED, decode
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held, is_dead
 from nodeagent.model.seen import Seen, Unreadable
@@ -286,7 +286,58 @@ def all_modes(devices: Devices, lockdown: str) -> dict[str, CcMode]:
     return known_modes(modes(devices.gpus, lockdown))
 
 
+def judge_pending(facts: Facts, want: CcMode | None) -> tuple[Outcome, ...]:
+    """What the next reset brings, where somebody asked; not asked is no gap (design.md §2)."""
+    devices = facts.devices
+    if isinstance(devices, Unreadable):
+        return ()
+    counted = devices.gpus + (devices.switches if is_protected(devices, want) else ())
+    return tuple(_pending(each) for each in counted if each.configured is not None)
+
+
+def _pending(device: Gpu) -> Outcome:
+    configured, active = device.configured, mode_of(device, "")
+    if isinstance(configured, Unreadable):
+        return _named(device, unknown(Code.NO_ACCESS, printable(configured.why)))
+    mode = configured.mode if configured else None
+    if mode is None:
+        return _named(device, bad(Code.GPU_MODE_INVALID, "its knobs are of no valid mode"))
+    if not isinstance(active, Mode):
+        return skip(f"{device.bdf} is configured to {mode}; its active mode is not known")
+    if active.mode is not mode:
+        seen = f"it is {active.mode} until its next reset, and {mode} then"
+        return _named(device, bad(Code.GPU_MODE_PENDING, seen))
+    return ok(f"{device.bdf} stays {mode} over its next reset", where=device.bdf)
+
+
+def judge_attestation(facts: Facts, _want: CcMode | None) -> tuple[Outcome, ...]:
+    """Of parts alone that are known for it, and left a confidential mode in this boot."""
+    if isinstance(facts.devices, Unreadable):
+        return ()
+    return tuple(
+        _named(each, _attests(each.left_cc))
+        for each in facts.devices.gpus
+        if each.left_cc is not None and _is_confidential(mode_of(each, ""))
+    )
+
+
+def _attests(left_cc: Seen[bool]) -> Outcome:
+    if left_cc is False:
+        return ok("it left no confidential mode in this boot")
+    if isinstance(left_cc, Unreadable):
+        seen = f"whether it left its mode in this boot cannot be read: {printable(left_cc.why)}"
+        return unknown(Code.NO_ACCESS, seen, where=left_cc.where)
+    seen = "it left a confidential mode in this boot, and attests only after the next"
+    return bad(Code.GPU_REBOOT_TO_ATTEST, seen)
+
+
+def _is_confidential(found: Mode | Outcome) -> bool:
+    return isinstance(found, Mode) and found.mode is not CcMode.OFF
+
+
 CHECKS: tuple[Check, ...] = (
     Check("gpu.mode", Level.GPU, "one confidential mode on every GPU", by_mode(judge_modes)),
+    Check("gpu.pending", Level.GPU, "the same mode after the next reset", by_mode(judge_pending)),
+    Check("gpu.attest", Level.GPU, "attestation without a boot", by_mode(judge_attestation)),
 )
 """In reading order."""

@@ -279,9 +279,18 @@ REMEDIES: Mapping[Code, Remedy] = {
     Code.GPU_NOT_KNOWN: Remedy(
         Who.HOST, "use a newer nodeagent: this one does not know the GPU's registers"
     ),
+    Code.GPU_MODE_PENDING: Remedy(
+        Who.GPU,
+        "bring it to the mode you want with `nodeagent apply --mode`: any reset, as by a VM that "
+        "starts, would bring the one that is configured",
+    ),
+    Code.GPU_REBOOT_TO_ATTEST: Remedy(
+        Who.GPU, "reboot the node: this part attests again only after a boot", _BOOT
+    ),
     Code.GPU_ASLEEP: Remedy(
         Who.HOST,
-        f"keep it awake: `options vfio-pci disable_idle_d3=1` in {_MODPROBE}; nothing wakes it yet",
+        "look as root and without --no-wake, or keep it awake: "
+        f"`options vfio-pci disable_idle_d3=1` in {_MODPROBE}",
         _BOOT,
     ),
     Code.GPU_IN_USE: Remedy(

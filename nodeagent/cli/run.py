@@ -173,6 +173,7 @@ def _looker(chosen: Chosen, boot_id: str) -> Looker:
     """Opens the host anew for each look: what is mounted or captured there may be replaced."""
     from nodeagent.agent.cycle import Look  # noqa: PLC0415
     from nodeagent.cli import looking  # noqa: PLC0415
+    from nodeagent.model.pci import Known  # noqa: PLC0415
 
     policy = chosen.policy  # floors that are off are said at once, not once a cycle
 
@@ -187,7 +188,7 @@ def _looker(chosen: Chosen, boot_id: str) -> Looker:
                 profile=chosen.profile,
                 want=want,
                 policy=policy,
-                remembered=remembered,
+                known=Known(remembered=remembered),
                 node=node,
             )
         return Look(judgement, facts.source.simulated, boot_id, _held(facts))

@@ -9,6 +9,7 @@ from nodeagent import data
 from nodeagent.facts import fabric, pci
 from nodeagent.facts import holders as holding
 from nodeagent.host.gpu.status import FAMILIES, read_status
+from nodeagent.model.knobs import ASKED, Configured, line_of
 from nodeagent.model.pci import (
     Asleep,
     Chip,
@@ -16,6 +17,7 @@ from nodeagent.model.pci import (
     Gpu,
     Held,
     Holder,
+    Known,
     PciFunction,
     Sighting,
     Status,
@@ -24,8 +26,10 @@ from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode
 from nodeagent.seams import Files, Machine
 
-SEEN_FILE = "/run/nodeagent/seen.json"
+SEEN_FOLDER = "/run/nodeagent"
+SEEN_FILE = f"{SEEN_FOLDER}/seen.json"
 _MEMORY_DECODE = 1 << 1
+_NOTHING = Known()
 
 
 def read(
@@ -33,15 +37,18 @@ def read(
     functions: tuple[PciFunction, ...] | Unreadable,
     *,
     boot_id: Seen[str],
-    remembered: Mapping[str, Sighting],
+    known: Known = _NOTHING,
 ) -> Devices | Unreadable:
-    """`remembered` are sightings of this boot that the caller has; a file may add more."""
+    """To the sightings that the caller has a file may add more."""
     if isinstance(functions, Unreadable):
         return functions
     targets = [function for function in functions if function.is_gpu or function.is_nvswitch]
     held = holding.read(machine.files) if targets else holding.Holding({}, None)
-    known = {**_remembered(machine.files, boot_id), **remembered} if targets else {}
-    devices = [_device(machine, function, held, known.get(function.bdf)) for function in targets]
+    seen = {**_remembered(machine.files, boot_id), **known.remembered} if targets else {}
+    devices = [
+        _with_known(machine, _device(machine, function, held, seen.get(function.bdf)), known)
+        for function in targets
+    ]
     return Devices(
         gpus=tuple(device for device in devices if device.pci.is_gpu),
         switches=tuple(device for device in devices if device.pci.is_nvswitch),
@@ -67,6 +74,33 @@ def _device(
         remembered=remembered,
         slot=fabric.slot(machine.files, function, chip.family if chip else None),
     )
+
+
+def _with_known(machine: Machine, gpu: Gpu, known: Known) -> Gpu:
+    """A captured host's firmware answered whoever captured it."""
+    configured = known.asked.get(gpu.bdf) or _captured(machine.probes.knobs(gpu.bdf), gpu)
+    return gpu._replace(configured=configured, left_cc=_left_cc(machine.files, gpu))
+
+
+def _left_cc(files: Files, gpu: Gpu) -> Seen[bool]:
+    """What a switch noted of parts that are known for it (see modes.json); of others, nothing."""
+    if f"{gpu.pci.device:#06x}" not in data.load("modes.json")["reboot_before_attesting"]:
+        return None
+    return files.has(f"{SEEN_FOLDER}/{gpu.bdf}.left-cc")
+
+
+def _captured(
+    knobs: Seen[Mapping[int, int | Unreadable]], gpu: Gpu
+) -> Configured | Unreadable | None:
+    """A knob that this firmware does not know is no gap; any other error is."""
+    if knobs is None or isinstance(knobs, Unreadable) or gpu.chip is None:
+        return knobs if isinstance(knobs, Unreadable) else None
+    line = line_of(gpu.chip.family)
+    gaps = [knobs[each] for each in ASKED[line] if isinstance(knobs.get(each), Unreadable)]
+    real = [gap for gap in gaps if isinstance(gap, Unreadable) and "0x1e3" not in gap.why]
+    if real:
+        return real[0]
+    return Configured(line, {k: v for k, v in knobs.items() if isinstance(v, int)})
 
 
 @cache

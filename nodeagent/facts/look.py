@@ -1,23 +1,17 @@
 """One look at a machine: every topic, once."""
 
-from collections.abc import Mapping
-
 from nodeagent.facts import cpu, firmware, gpu, iommu, kernel, log, pci, platform, psp, runtime
 from nodeagent.model.facts import Facts
-from nodeagent.model.pci import Sighting
+from nodeagent.model.pci import Known
 from nodeagent.model.runtime import NodeSays
 from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Machine
 
+_NOTHING = Known()
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def look(
-    machine: Machine,
-    *,
-    remembered: Mapping[str, Sighting] | None = None,
-    node: NodeSays | None = None,
-) -> Facts:
+def look(machine: Machine, *, known: Known = _NOTHING, node: NodeSays | None = None) -> Facts:
     """Everything that judging needs. Changes nothing on the machine."""
     with machine.look():
         files = machine.files
@@ -36,6 +30,6 @@ def look(
             kernel=running,
             log=lines,
             iommu=iommu.read(files, () if isinstance(functions, Unreadable) else functions),
-            devices=gpu.read(machine, functions, boot_id=boot_id, remembered=remembered or {}),
+            devices=gpu.read(machine, functions, boot_id=boot_id, known=known),
             runtime=runtime.read(machine, node),
         )

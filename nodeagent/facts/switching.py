@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from nodeagent.errors import HostError
 from nodeagent.facts import gpu, pci
-from nodeagent.model.knobs import Configured, Line
+from nodeagent.model.knobs import Configured, Line, line_of
 from nodeagent.model.modes import BOOTED, decode
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, is_dead
 from nodeagent.model.seen import Seen, Unreadable
@@ -16,14 +16,13 @@ Ask = Callable[[str, Line], Configured]
 """Asks a device's firmware what it is configured to; HostError where it does not say."""
 
 _MEMORY = 1 << 1
-_LINES = {"hopper": Line.HOPPER, "ls10": Line.SWITCH, "gb100": Line.BLACKWELL}
 
 
 def read(machine: Machine) -> tuple[Target, ...] | Unreadable:
     """Every GPU and switch that has modes, by address. Writes nothing."""
     with machine.look():
         functions = pci.nvidia_functions(machine.files)
-        found = gpu.read(machine, functions, boot_id=None, remembered={})
+        found = gpu.read(machine, functions, boot_id=None)
         if isinstance(found, Unreadable):
             return found
         return targets(machine, found)
@@ -47,10 +46,6 @@ def asked(target: Target, ask: Ask) -> Target:
         return target._replace(configured=gap)
 
 
-def line(family: str) -> Line:
-    return _LINES.get(family, Line.BLACKWELL)
-
-
 def _target(machine: Machine, device: Gpu) -> Target:
     function, bdf = device.pci, device.bdf
     family = device.chip.family if device.chip else ""
@@ -58,7 +53,7 @@ def _target(machine: Machine, device: Gpu) -> Target:
     target = Target(
         bdf=bdf,
         family=family,
-        line=line(family),
+        line=line_of(family),
         driver=function.driver,
         override=function.override,
         holders=device.holders,

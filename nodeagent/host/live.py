@@ -62,6 +62,10 @@ class LiveProbes:
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         return mmio.mapped(self._root, f"/sys/bus/pci/devices/{bdf}/resource0")
 
+    def knobs(self, bdf: str) -> Seen[Mapping[int, int | Unreadable]]:  # noqa: ARG002
+        """Asking takes writes to a mailbox, which no plain look makes."""
+        return None
+
     def _or_unseen(self, path: str, found: Seen[T]) -> Seen[T]:
         """A device of a folder that is not mounted was not looked for: it is not absent."""
         here = self._files.has(path) if found is None else True

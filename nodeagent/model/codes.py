@@ -131,6 +131,8 @@ class Code(StrEnum):
     GPU_NOT_KNOWN = auto()
     GPU_C2C = auto()
     GPU_VIRTUAL = auto()
+    GPU_MODE_PENDING = auto()
+    GPU_REBOOT_TO_ATTEST = auto()
     GPU_ASLEEP = auto()
     GPU_IN_USE = auto()
     GPU_GONE = auto()

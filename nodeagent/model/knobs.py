@@ -39,6 +39,14 @@ class Line(StrEnum):
     SWITCH = "switch"
 
 
+_LINES = {"hopper": Line.HOPPER, "ls10": Line.SWITCH}
+
+
+def line_of(family: str) -> Line:
+    """The rules of a family of registers (see chips.json)."""
+    return _LINES.get(family, Line.BLACKWELL)
+
+
 class Configured(NamedTuple):
     """Every knob that was asked for; one that this firmware does not know is not in it."""
 

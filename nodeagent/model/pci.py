@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from nodeagent.model.fabric import Bridge, Slot
+from nodeagent.model.knobs import Configured
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode
 
@@ -99,6 +100,16 @@ class Sighting(NamedTuple):
     at: str
 
 
+class Known(NamedTuple):
+    """What a caller knows of devices, by address, beside what a look shows.
+
+    `remembered`: sightings of this boot. `asked`: what the firmware of some answered.
+    """
+
+    remembered: Mapping[str, Sighting] = MappingProxyType({})
+    asked: Mapping[str, Configured | Unreadable] = MappingProxyType({})
+
+
 class Asleep(NamedTuple):
     """Not in D0, or its memory decode is off: what BAR0 reads then is not believed."""
 
@@ -155,6 +166,10 @@ class Gpu(NamedTuple):
     status: Status
     remembered: Sighting | None
     slot: Slot = Slot()
+    configured: Configured | Unreadable | None = None
+    """What its firmware says that the next reset brings; None where it was not asked."""
+    left_cc: Seen[bool] = None
+    """Whether it left a confidential mode in this boot: of parts alone that attest no more then."""
 
     @property
     def bdf(self) -> str:

@@ -254,6 +254,9 @@ class SimProbes:
         else:
             yield place.device
 
+    def knobs(self, bdf: str) -> Seen[Mapping[int, int | Unreadable]]:
+        return None if bdf in self._places else self._base.knobs(bdf)
+
     def uname(self) -> Seen[Uname]:
         return self._base.uname()
 

@@ -71,6 +71,7 @@ class Draft:
     # API versions, SMT, the bit that must be set, debug, single socket; hiding is supported.
     policy_bits: int = 0x11BFFFF
     gpu: dict[str, dict[int, int]] = field(default_factory=dict)
+    knobs: dict[str, dict[int, int]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
     # files
@@ -269,15 +270,19 @@ def _probes(draft: Draft) -> dict[str, Json]:
         "cpuid": {leaf: _registers(values) for leaf, values in draft.cpuid.items()},
         "msr": {f"{number:#x}": _msr(values) for number, values in draft.msr.items()},
         "sev": dict(draft.sev),
-        "gpu": {
-            bdf: {"bar0": {f"{offset:#x}": f"{value:#x}" for offset, value in bar0.items()}}
-            for bdf, bar0 in draft.gpu.items()
-        },
+        "gpu": {bdf: _gpu(bar0, draft.knobs.get(bdf)) for bdf, bar0 in draft.gpu.items()},
         "versions": dict[str, Json](draft.versions),
     }
     if "/dev/kvm" in draft.files:
         probes["kvm"] = _kvm(draft)
     return {name: value for name, value in probes.items() if value}
+
+
+def _gpu(bar0: dict[int, int], knobs: dict[int, int] | None) -> Json:
+    found: dict[str, Json] = {"bar0": {f"{at:#x}": f"{value:#x}" for at, value in bar0.items()}}
+    if knobs is not None:
+        found["knobs"] = {str(knob): value for knob, value in knobs.items()}
+    return found
 
 
 def _registers(values: tuple[int, int, int, int]) -> Json:

@@ -17,6 +17,20 @@ def mode(word: int, bdf: str = GPU) -> Delta:
     return lambda draft: pci.registers(draft, bdf, mode=word)
 
 
+def configured(cc: int, bdf: str = GPU) -> Delta:
+    """Somebody asked its firmware, whose answer counts from the next reset on."""
+
+    def delta(draft: Draft) -> None:
+        draft.knobs[bdf] = {6: 0, 8: cc, 10: 2 * cc, 45: 0}
+
+    return delta
+
+
+def left_cc(draft: Draft) -> None:
+    """It was switched off and on again since the node was booted."""
+    draft.put(f"/run/nodeagent/{GPU}.left-cc", "")
+
+
 def second_gpu(draft: Draft) -> None:
     parent = pci.plug_port(draft, "0000:80:01.1", bus=0x81, group=70)
     pci.plug_h100(draft, SECOND, parent, group=71, vfio=1, offset=0x4000000000)

@@ -203,6 +203,12 @@ GPUS: dict[str, Recipe] = {
     "genoa-gpu-off": ("CC off", (gpu.mode(0),)),
     "genoa-gpu-devtools": ("CC devtools", (gpu.mode(3),)),
     "genoa-gpu-invalid": ("devtools without CC", (gpu.mode(2),)),
+    "genoa-gpu-pending": ("its firmware is configured to off", (gpu.configured(0),)),
+    "genoa-gpu-asked": ("its firmware is configured to on", (gpu.configured(1),)),
+    "genoa-rtx-toggled": (
+        "switched off and on since the boot",
+        (gpu.rtx_pro_6000, gpu.left_cc),
+    ),
     "genoa-two-gpus": ("both in CC mode", (gpu.second_gpu,)),
     "genoa-two-gpus-mixed": ("one in CC mode, one not", (gpu.second_gpu, gpu.mode(0, gpu.SECOND))),
     "genoa-gpu-gone": ("BAR0 reads all ones, awake and decoding", (gpu.gone,)),

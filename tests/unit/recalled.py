@@ -77,6 +77,9 @@ class RecalledProbes:
     def bar0(self, bdf: str) -> AbstractContextManager[Registers | Unreadable]:
         return self._probes.bar0(bdf)
 
+    def knobs(self, bdf: str) -> Seen[Mapping[int, int | Unreadable]]:
+        return self._probes.knobs(bdf)
+
 
 class Recalled:
     def __init__(self, machine: Machine) -> None:
