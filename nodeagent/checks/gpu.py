@@ -8,7 +8,7 @@ from nodeagent.model.codes import Code
 from nodeagent.model.fabric import Security
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, skip, unknown
-from nodeagent.model.modes import BOOTED, decode
+from nodeagent.model.modes import ARCHITECTURES, BOOTED, decode
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held, is_dead
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.text import printable
@@ -17,7 +17,6 @@ from nodeagent.model.words import CcMode, Level
 _FIRST_UNKNOWN = 0x2900  # Ada ends below it, Blackwell begins (gpu-cc.md §4.1)
 _ALL_ONES = 0xFFFFFFFF
 _SECURITY_FAULT = frozenset({0xBADF0200, 0xBAD00200})
-_ARCHITECTURE = {"hopper": 0x18, "gb100": 0x1A, "gb202": 0x1B, "ls10": 0x00}
 _BMSAI = 1 << 8
 _UNREAD = unknown(Code.NO_ACCESS, "its mode register could not be read")
 
@@ -110,7 +109,7 @@ def _decode(device: Gpu, status: GpuStatus, family: str) -> Mode | Outcome:
         return _gone(device, boot0, family)
     if status.recovery is True or (boot0 == 0 and family == "hopper"):
         return bad(Code.GPU_RECOVERY, "its firmware is in recovery mode")
-    architecture = _ARCHITECTURE.get(family)
+    architecture = ARCHITECTURES.get(family)
     if architecture is not None and boot0 >> 24 & 0x1F != architecture:
         return unknown(Code.NO_ACCESS, f"BOOT_0 reads {boot0:#010x}, which is no {family} part")
     if family != "ls10" and _is_virtual(status.boot1):

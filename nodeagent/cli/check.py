@@ -77,7 +77,7 @@ def command(  # noqa: PLR0913 - one for each option
 def _told(chosen: Chosen, output: str, *, verbose: bool) -> tuple[str, Judgement]:
     """One look, as it is to be printed."""
     policy = chosen.policy
-    with chosen.open() as machine:
+    with chosen.awake() as machine:
         facts, judgement = look(machine, profile=chosen.profile, want=chosen.mode, policy=policy)
     if output == "table":
         from nodeagent.report.text import report  # noqa: PLC0415 - what is not asked for costs

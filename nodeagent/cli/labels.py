@@ -43,7 +43,7 @@ def command(chosen: Chosen, *, publish_simulated: bool, output: str) -> None:
     from nodeagent.cli.run import live_boot_id  # noqa: PLC0415
 
     policy = chosen.policy
-    with chosen.open() as machine:
+    with chosen.awake() as machine:
         facts, judgement = looking.look(
             machine, profile=chosen.profile, want=chosen.mode, policy=policy
         )

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _COMMANDS = {
+    "apply": "Bring GPUs and NVSwitches to a mode, side by side, and prove it.",
     "check": "Read, judge, and say ready or what to fix first.",
     "capture": "Write this host as one file, with secrets and serial numbers masked.",
     "completion": "Print the completion script of bash, zsh or fish.",
+    "demo": "Bring a simulated node with 8 GPUs from not ready to ready.",
     "explain": "Say what a code or a check means, and how it is fixed.",
+    "gpus": "Show each GPU and NVSwitch: active and configured mode, driver, who has it.",
     "labels": "Show the labels that would be published, without publishing.",
+    "plan": "Show the steps to a mode, without taking any.",
     "run": "The agent: look every period, judge, and publish on the own Node.",
+    "sim": "A simulated machine as a process of its own, for --sim.",
     "topology": "Show the PCIe tree from root ports to GPUs: groups, ACS, modes.",
 }
 

@@ -1,8 +1,9 @@
 """The options that say which host is looked at and what is asked of it."""
 
 import functools
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,13 @@ from nodeagent.model.words import CcMode, Profile
 from nodeagent.seams import Machine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from click.shell_completion import CompletionItem
 
     from nodeagent.host.sev import Psp
     from nodeagent.model.policy import Policy
+    from nodeagent.seams import Changeable
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,11 @@ class Chosen:
     capture: str | None
     config: Config
     may_wake: bool = True
-    """Whether an idle GPU may be woken for a look. No look does so yet, with or without leave."""
+    """Whether an idle GPU may be woken for a look, and put back to sleep after it."""
     more: tuple[str, ...] = ()
     """Further captures, of a command that takes several."""
+    sim: str | None = None
+    """The socket of a simulated machine."""
 
     def each(self) -> "list[tuple[str, Chosen]]":
         """Every capture by itself, with its path."""
@@ -43,7 +49,7 @@ class Chosen:
         """The words that choose the same place once more, as a shell reads them."""
         from shlex import join  # noqa: PLC0415 - for one line of a report
 
-        place = {"--root": self.root, "--capture": self.capture}
+        place = {"--root": self.root, "--capture": self.capture, "--sim": self.sim}
         return join(word for option, path in place.items() if path for word in (option, path))
 
     @property
@@ -60,9 +66,60 @@ class Chosen:
             from nodeagent.capture.archive import open_capture  # noqa: PLC0415
 
             return open_capture(self.capture)
+        if self.sim is not None:
+            from nodeagent.sim.remote import connect  # noqa: PLC0415
+
+            return closing(connect(self.sim))
         from nodeagent.host.live import LiveMachine  # noqa: PLC0415
 
         return closing(LiveMachine(self.root or "/", self._psp))
+
+    @contextmanager
+    def awake(self) -> Iterator[Machine]:
+        """The machine for a look: what idles is awake meanwhile, where that is ours to do."""
+        with self.open() as machine:
+            if not self.may_wake or not self._is_for_us_to_wake(machine):
+                yield machine
+                return
+            from nodeagent.agent.waking import awake  # noqa: PLC0415 - few hosts have one asleep
+
+            with self.changing() as changing, awake(changing, self.state):
+                yield machine
+
+    def _is_for_us_to_wake(self, machine: Machine) -> bool:
+        """Something sleeps or is owed, and we may write."""
+        if self.capture is not None or (self.sim is None and os.geteuid() != 0):
+            return False
+        from nodeagent.facts import switching  # noqa: PLC0415 - not for captures
+
+        return switching.is_idle(machine) or self._owes()
+
+    def _owes(self) -> bool:
+        try:
+            return any(name.endswith(".owed") for name in os.listdir(self.state))
+        except OSError:
+            return False
+
+    def changing(self) -> "AbstractContextManager[Changeable]":
+        """The machine, to be changed. UsageError of a capture: nothing happens there any more."""
+        if self.capture is not None:
+            raise UsageError("a capture cannot be changed", hint="`nodeagent plan` takes one")
+        if self.sim is not None:
+            from nodeagent.sim.remote import connect  # noqa: PLC0415
+
+            return closing(connect(self.sim))
+        from nodeagent.host.changing import ChangingMachine  # noqa: PLC0415
+
+        return closing(ChangingMachine(self.root or "/", self._psp))
+
+    @property
+    def state(self) -> "Path":
+        """The folder of locks and debts: of a simulated machine it lies beside its socket."""
+        from pathlib import Path  # noqa: PLC0415 - few looks have use for it
+
+        if self.sim is not None:
+            return Path(self.sim).absolute().parent / "run"
+        return Path(self.root or "/") / "run" / "nodeagent"
 
     @functools.cached_property
     def policy(self) -> "Policy":
@@ -132,6 +189,12 @@ _PLACE = (
         help="A captured host: a folder or a .tar.gz.",
         shell_complete=complete_path("file"),
     ),
+    click.option(
+        "--sim",
+        metavar="SOCKET",
+        help="A simulated machine, as `nodeagent sim serve` offers it.",
+        shell_complete=complete_path("file"),
+    ),
 )
 _OPTIONS = (
     *_PLACE,
@@ -157,7 +220,7 @@ _OPTIONS = (
     click.option(
         "--no-wake",
         is_flag=True,
-        help="Let sleeping GPUs sleep. No look wakes one yet; with this none ever will.",
+        help="Let idle GPUs sleep: what a sleeping one would say is then unknown.",
     ),
 )
 
@@ -181,6 +244,7 @@ def _with_options(command: Callable[..., Any], *, several: bool) -> Callable[...
         *args: Any,  # noqa: ANN401
         root: str | None,
         captures: tuple[str, ...],
+        sim: str | None,
         profile: str | None,
         mode: str | None,
         config_path: str | None,
@@ -190,8 +254,9 @@ def _with_options(command: Callable[..., Any], *, several: bool) -> Callable[...
     ) -> Any:  # noqa: ANN401
         together = bool(kwargs.get("compare"))
         first, more = _captures(root, (*captures, *paths), several=several, together=together)
+        _demand_one_place(sim, root, first)
         config = _settings(config_path, profile, mode)
-        chosen = Chosen(root, first, config, may_wake=not no_wake, more=more)
+        chosen = Chosen(root, first, config, may_wake=not no_wake, more=more, sim=sim)
         return command(*args, chosen=chosen, **kwargs)
 
     for option in reversed(_OPTIONS):
@@ -207,10 +272,12 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any,  # noqa: ANN401
         root: str | None,
         captures: tuple[str, ...],
+        sim: str | None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         capture, _ = _captures(root, captures)
-        return command(*args, chosen=Chosen(root, capture, Config()), **kwargs)
+        _demand_one_place(sim, root, capture)
+        return command(*args, chosen=Chosen(root, capture, Config(), sim=sim), **kwargs)
 
     for option in reversed(_PLACE):
         wrapped = option(wrapped)
@@ -231,6 +298,13 @@ def _captures(
     if "" in captures:
         raise UsageError("--capture is empty", hint="an unset variable of the shell?")
     return first, captures[1:]
+
+
+def _demand_one_place(sim: str | None, root: str | None, capture: str | None) -> None:
+    if sim == "":
+        raise UsageError("--sim is empty", hint="an unset variable of the shell?")
+    if sim is not None and (root is not None or capture is not None):
+        raise UsageError("--sim excludes --root and --capture", hint="give one of them")
 
 
 def _settings(path: str | None, profile: str | None, mode: str | None) -> Config:

@@ -180,7 +180,7 @@ def _looker(chosen: Chosen, boot_id: str) -> Looker:
     def look(
         want: CcMode | None, remembered: Mapping[str, Sighting], says: NodeSays | None
     ) -> Look:
-        with chosen.open() as machine:
+        with chosen.awake() as machine:
             # The Node is this host's, whichever host is looked at.
             node = None if machine.source.simulated else says
             facts, judgement = looking.look(

@@ -44,7 +44,7 @@ def command(chosen: Chosen, output: str) -> int:
     from nodeagent.facts.look import look  # noqa: PLC0415 - see the style guide, §6
     from nodeagent.report.topology import topology  # noqa: PLC0415
 
-    with chosen.open() as machine:
+    with chosen.awake() as machine:
         facts = look(machine)
     seen = topology(facts, standings(facts))
     if output == "table":

@@ -127,6 +127,11 @@ def _is_c2c(table: Mapping[str, list[str]], function: PciFunction) -> bool:
     return "*" in subsystems or own in subsystems
 
 
+def holders(files: Files, function: PciFunction, held: holding.Holding) -> Seen[tuple[Holder, ...]]:
+    """Who has a function open through VFIO or NVIDIA's driver; Unreadable where that is hidden."""
+    return _holders(function, _vfio_nodes(files, function), held)
+
+
 def _vfio_nodes(files: Files, function: PciFunction) -> Seen[tuple[str, ...]]:
     """The nodes that a process opens to use the function: its group's, and its own."""
     nodes = [f"/dev/vfio/{function.group}"] if isinstance(function.group, int) else []

@@ -17,3 +17,7 @@ def decode(value: int, family: str) -> CcMode | None:
     if family == "hopper" and value & _MULTI_GPU:
         return CcMode.PPCIE if found is CcMode.OFF and value & _MULTI_GPU == _PPCIE else None
     return found
+
+
+ARCHITECTURES = {"hopper": 0x18, "gb100": 0x1A, "gb202": 0x1B, "ls10": 0x00}
+"""BOOT_0 bits 28:24 by family: a device id that they contradict is not believed (§4.2)."""

@@ -79,6 +79,17 @@ class Holder(NamedTuple):
         return f"{self.command} (pid {self.pid}, {self.node})"
 
 
+class Sibling(NamedTuple):
+    """Another function on a device's bus."""
+
+    bdf: str
+    driver: Seen[str]
+    holders: Seen[tuple[Holder, ...]]
+
+    def __str__(self) -> str:
+        return f"{self.bdf} ({self.driver})" if isinstance(self.driver, str) else self.bdf
+
+
 _NODE_FOLDERS = ("/dev/vfio/", "/dev/nvidia")
 _CONTAINER = "/dev/vfio/vfio"
 

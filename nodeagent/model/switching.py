@@ -78,7 +78,7 @@ class Await:
     bdf: str
 
     def __str__(self) -> str:
-        return f"wait until {self.bdf} has booted"
+        return f"wait for {self.bdf} to boot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Rest:
     bdf: str
 
     def __str__(self) -> str:
-        return f"leave {self.bdf} as it was found"
+        return f"let {self.bdf} rest as before"
 
 
 Step = Wake | Unbind | Decode | Await | Stage | Reset | Remove | Rescan | Override | Bind | Rest

@@ -124,7 +124,7 @@ def _why(step: Step, target: Target | None) -> str:  # noqa: C901, PLR0911 - one
         case Wake():
             return "asleep, its registers do not answer"
         case Unbind():
-            return "nobody may be able to open it while it is reset"
+            return "nobody may have it open while it is reset"
         case Decode():
             return "without a driver its registers are not to be reached"
         case Await() if target is not None and target.configured is None:
@@ -147,6 +147,6 @@ def _why(step: Step, target: Target | None) -> str:  # noqa: C901, PLR0911 - one
 
 def _knobs(target: Target | None, mode: CcMode) -> str:
     if target is None or not isinstance(target.configured, Configured):
-        return "only knobs that differ; the firmware is asked then"
+        return "its firmware is asked then, and knows which"
     todo = writes(target.configured, mode)
     return "knobs " + ", ".join(f"{each.knob}={each.value}" for each in todo)

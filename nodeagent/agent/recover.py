@@ -1,0 +1,119 @@
+"""Brings back one device that does not answer, rung by rung, and looks after each."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from nodeagent.agent.converge import SILENT, Told
+from nodeagent.agent.switch import Workplace
+from nodeagent.agent.waking import give_back
+from nodeagent.checks.gpu import Mode, mode_of
+from nodeagent.errors import AgentError, HostError, StuckWriteError
+from nodeagent.facts import bus, gpu, pci, switching
+from nodeagent.model.codes import Code
+from nodeagent.model.findings import Outcome
+from nodeagent.model.pci import Devices, Sibling
+from nodeagent.model.seen import Unreadable
+from nodeagent.model.switching import Decode, Step, Target, Unbind
+from nodeagent.plan import recover as plan
+from nodeagent.plan.gpu import BlockedError
+from nodeagent.plan.recover import Attempt
+from nodeagent.seams import Machine
+from nodeagent.steps import devices
+
+_HOPELESS = {
+    Code.GPU_SECURITY_FAULT: "no reset clears a security fault: power cycle the node",
+    Code.GPU_RECOVERY: "its firmware must be flashed anew, with its vendor's tool",
+}
+
+
+class Health(NamedTuple):
+    """One device as it is, and what is the matter with it; None where it answers well."""
+
+    target: Target
+    siblings: Sequence[Sibling] | Unreadable
+    trouble: Outcome | None
+
+
+def examine(machine: Machine, bdf: str) -> Health | None:
+    """None where there is no such device."""
+    with machine.look():
+        found = gpu.read(machine, pci.nvidia_functions(machine.files), boot_id=None)
+        if isinstance(found, Unreadable):
+            raise HostError(f"the GPUs cannot be looked at: {found}")
+        targets = {each.bdf: each for each in switching.targets(machine, found)}
+    if bdf not in targets:
+        return None
+    return Health(targets[bdf], bus.siblings(machine, bdf), _trouble(found, bdf))
+
+
+def _trouble(found: Devices, bdf: str) -> Outcome | None:
+    [device] = [each for each in (*found.gpus, *found.switches) if each.bdf == bdf]
+    mode = mode_of(device, "")
+    return None if isinstance(mode, Mode) or mode.code is Code.GPU_MODE_INVALID else mode
+
+
+def intended(health: Health) -> tuple[Attempt, ...]:
+    """What `recover` would try, in order; BlockedError where it would try nothing."""
+    if health.trouble is None:
+        raise BlockedError(f"{health.target.bdf} answers well: there is nothing to recover")
+    if health.trouble.code in _HOPELESS:
+        raise BlockedError(health.trouble.seen, hint=_HOPELESS[health.trouble.code])
+    return plan.attempts(health.target, plan.demand_free(health.target, health.siblings))
+
+
+def recover(
+    at: Workplace, bdf: str, *, told: Told = SILENT, stopped: Callable[[], bool] = lambda: False
+) -> Attempt:
+    """The rung that helped. HostError where none did; what was taken is given back either way."""
+    try:
+        return _climb(at, bdf, told, stopped)
+    finally:
+        give_back(at.machine, at.debts, frozenset(at.mine))
+
+
+def _climb(at: Workplace, bdf: str, told: Told, stopped: Callable[[], bool]) -> Attempt:
+    health = _must(examine(at.machine, bdf), bdf)
+    for number, attempt in enumerate(intended(health)):
+        if attempt.not_here or stopped():
+            continue
+        now = examine(at.machine, bdf)
+        again = intended(now)[number] if now else attempt  # by who has it open now
+        for step in again.steps:
+            _do(step, at, bdf, told)
+        after = examine(at.machine, bdf)
+        if after is not None and after.trouble is None:
+            return attempt
+    raise HostError(f"{bdf} does not come back", hint="power cycle the node")
+
+
+def _must(health: Health | None, bdf: str) -> Health:
+    if health is None:
+        raise HostError(f"{bdf} is no GPU or NVSwitch here")
+    return health
+
+
+def _do(step: Step, at: Workplace, bdf: str, told: Told) -> None:
+    """A rung that fails is told, and the look after it decides."""
+    health = examine(at.machine, bdf)
+    target = health.target if health else None
+    if target is not None and _is_done(step, target):
+        return
+    told.begins(step)
+    error: AgentError | None = None
+    try:
+        devices.do(step, target, at.machine, at.debts)
+    except StuckWriteError:
+        raise
+    except AgentError as failure:
+        error = failure
+    told.ended(step, error)
+
+
+def _is_done(step: Step, target: Target) -> bool:
+    match step:
+        case Unbind():
+            return target.driver is None
+        case Decode():
+            return target.decodes is True
+        case _:
+            return False

@@ -1,0 +1,122 @@
+"""`nodeagent gpus`: each GPU and switch, with its modes and who has it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from nodeagent.cli.options import Seconds, host_options, output_option
+from nodeagent.cli.output import say
+from nodeagent.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nodeagent.agent.asking import Answers
+    from nodeagent.cli.options import Chosen
+    from nodeagent.report.gpus import Row
+    from nodeagent.seams import Machine
+
+_EVERY_S = 2.0
+
+
+@click.command(
+    "gpus",
+    epilog="""\b
+Examples:
+  nodeagent gpus
+  nodeagent gpus --ask-firmware -v
+  nodeagent gpus -o json | jq -r '.devices[] | [.bdf, .active] | @tsv'
+""",
+)
+@host_options
+@output_option
+@click.option("-v", "--verbose", is_flag=True, help="Whether each can do CC, and why.")
+@click.option(
+    "--ask-firmware",
+    is_flag=True,
+    help="Ask for the configured mode too: messages to the GPU, and so writes to its registers.",
+)
+@click.option("--watch", is_flag=True, help="Look again and again; say what changed.")
+@click.option(
+    "--every",
+    type=Seconds(least=0.5),
+    metavar="SECONDS",
+    help="From one look of --watch to the next, if nothing happens; 2 unless given.",
+)
+def command(  # noqa: PLR0913 - one for each option
+    chosen: Chosen,
+    *,
+    output: str,
+    verbose: bool,
+    ask_firmware: bool,
+    watch: bool,
+    every: float | None,
+) -> int:
+    """Show each GPU and NVSwitch: active, configured and pending mode, driver, who has it.
+
+    ACTIVE is what its register says that it booted with. CONFIGURED is what its next reset
+    brings; asking for that takes --ask-firmware. Idle devices are woken for the look.
+    """
+    if every is not None and not watch:
+        raise UsageError("--every is of --watch", hint="give both")
+    if watch:
+        from nodeagent.cli.drifting import follow  # noqa: PLC0415 - see the style guide, §6
+
+        return follow(
+            lambda: rows(chosen, verbose=False, ask=ask_firmware),
+            every or _EVERY_S,
+            live=chosen.capture is None and chosen.sim is None,
+        )
+    found = rows(chosen, verbose=verbose, ask=ask_firmware)
+    if output == "table":
+        from nodeagent.report.gpus import text  # noqa: PLC0415
+
+        say(text(found, verbose=verbose))
+    else:
+        from nodeagent.cli.check import serialise  # noqa: PLC0415
+        from nodeagent.report.gpus import document  # noqa: PLC0415
+
+        say(serialise(document(found), output))
+    return 0
+
+
+def rows(chosen: Chosen, *, verbose: bool, ask: bool) -> list[Row]:
+    from nodeagent.cli.switching import devices_of, standings  # noqa: PLC0415
+    from nodeagent.facts import capability  # noqa: PLC0415
+    from nodeagent.facts.look import look  # noqa: PLC0415
+    from nodeagent.model.pci import Known  # noqa: PLC0415
+    from nodeagent.report.gpus import Answer, row  # noqa: PLC0415
+
+    found = []
+    with opened(chosen, ask=ask) as (machine, answers):
+        facts = look(machine, known=Known(asked=answers))
+        devices, standing = devices_of(facts), standings(facts)
+        for each in (*devices.gpus, *devices.switches):
+            told: list[Answer] = []
+            if verbose:
+                able = capability.read(machine, each)
+                told = [
+                    Answer("architecture", *able.architecture),
+                    Answer("product", *able.product),
+                    Answer("this unit", *able.unit),
+                ]
+            found.append(row(each, standing[each.bdf], told))
+    return found
+
+
+@contextlib.contextmanager
+def opened(chosen: Chosen, *, ask: bool) -> Iterator[tuple[Machine, Answers]]:
+    """The machine for a look, and what its devices' firmware answers where that was asked for."""
+    if not ask:
+        with chosen.awake() as machine:
+            yield machine, {}
+        return
+    from nodeagent.agent.asking import asked  # noqa: PLC0415
+
+    if chosen.capture is not None:
+        raise UsageError("a capture answers no questions", hint="leave out --ask-firmware")
+    with chosen.changing() as machine, asked(machine, chosen.state, wake=chosen.may_wake) as found:
+        yield machine, found

@@ -1,0 +1,135 @@
+"""From a look to a plan, and a plan as text: what `plan` prints and `apply` shows first."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from nodeagent.cli.check import serialise
+from nodeagent.cli.gpus import opened
+from nodeagent.cli.looking import look
+from nodeagent.cli.switching import devices_of, situation, wish
+from nodeagent.errors import UsageError
+from nodeagent.facts import switching
+from nodeagent.model.pci import Known
+from nodeagent.plan.preview import foreseen
+from nodeagent.plan.wanted import address, wanted
+from nodeagent.report import plan as report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nodeagent.agent.asking import Answers
+    from nodeagent.cli.options import Chosen
+    from nodeagent.model.switching import Debt, Step
+    from nodeagent.model.words import CcMode
+    from nodeagent.plan.preview import Wave
+    from nodeagent.plan.wanted import Situation, Wanted, Wish
+    from nodeagent.seams import Machine
+
+
+class Plan(NamedTuple):
+    """A mode, what it takes, and what the look found."""
+
+    mode: CcMode
+    wanted: Wanted
+    now: Situation
+    waves: tuple[Wave, ...]
+
+
+@contextlib.contextmanager
+def looked(
+    chosen: Chosen, gpus: tuple[str, ...], per_vm: int | None, *, force: bool, ask: bool
+) -> Iterator[Plan]:
+    """A plan from a look of its own; the devices are awake for the length of the block."""
+    asks = wish(chosen, gpus, per_vm, force=force)
+    with opened(chosen, ask=ask) as (machine, answers):
+        yield make(chosen, machine, answers, asks=asks, owed=_owed(chosen))
+
+
+def make(
+    chosen: Chosen,
+    machine: Machine,
+    answers: Answers,
+    *,
+    asks: Wish,
+    owed: Mapping[str, Debt],
+) -> Plan:
+    """UsageError and BlockedError with the one reason why it must not begin."""
+    from nodeagent.plan import gpu as planner  # noqa: PLC0415
+
+    facts, judgement = look(
+        machine,
+        profile=chosen.profile,
+        want=chosen.mode,
+        policy=chosen.policy,
+        known=Known(asked=answers),
+    )
+    now = situation(facts, judgement)
+    found = wanted(asks, now)
+    targets = [
+        each._replace(configured=answers.get(each.bdf))
+        for each in switching.targets(machine, devices_of(facts))
+    ]
+    blocked = planner.obstacles(targets, found.modes)
+    if blocked:
+        raise next(iter(blocked.values()))
+    mine = {bdf: debt for bdf, debt in owed.items() if bdf in found.modes}
+    return Plan(asks.mode, found, now, foreseen(targets, found.modes, mine))
+
+
+def _owed(chosen: Chosen) -> Mapping[str, Debt]:
+    from nodeagent.debts import Debts  # noqa: PLC0415
+
+    return {} if chosen.capture is not None else Debts(chosen.state).all()
+
+
+def told(plan: Plan, output: str, *, verbose: bool) -> str:
+    waves: list[tuple[tuple[Step, ...], tuple[str, ...]]] = [
+        (wave.steps, wave.why) for wave in plan.waves
+    ]
+    if output != "table":
+        found = report.document(plan.mode, plan.wanted.modes, waves, plan.wanted.notes)
+        return serialise(found, output)
+    names = report.Names(frozenset(each.bdf for each in plan.now.devices.switches))
+    who = names.of(sorted(plan.wanted.modes))
+    if not plan.waves:
+        return report.text(f"nothing to do: {who} in mode {plan.mode}", [], plan.wanted.notes)
+    lines = report.lines(waves, names)
+    headline = f"PLAN: bring {who} to mode {plan.mode}{_from(plan)}"
+    return report.text(headline, lines, plan.wanted.notes, verbose=verbose)
+
+
+def _from(plan: Plan) -> str:
+    """`, now off`, where that is one word for all."""
+    modes = {str(plan.now.modes.get(bdf)) for bdf in plan.wanted.modes}
+    known = {each for each in modes if each in {"on", "off", "devtools", "ppcie"}}
+    return f", now {known.pop()}" if len(modes) == len(known) == 1 else ""
+
+
+def recovery(chosen: Chosen, word: str, output: str) -> str:
+    """What `apply --recover` would try, in order."""
+    from nodeagent.agent.recover import examine, intended  # noqa: PLC0415
+
+    bdf = address(word)
+    with chosen.awake() as machine:
+        health = examine(machine, bdf)
+    if health is None:
+        raise UsageError(f"{bdf} is no GPU or NVSwitch here", hint="`nodeagent gpus` lists them")
+    rungs = intended(health)
+    if output != "table":
+        found = [
+            {
+                "rung": each.rung.value,
+                "not_here": each.not_here,
+                "steps": [str(step) for step in each.steps],
+            }
+            for each in rungs
+        ]
+        return serialise({"version": 1, "recover": bdf, "rungs": found}, output)
+    lines = [f"RECOVER {bdf}: the next one only where the one before did not help"]
+    for number, each in enumerate(rungs, 1):
+        says = f"not here: {each.not_here}" if each.not_here else ", ".join(map(str, each.steps))
+        lines += report.wrapped(f"{each.rung}: {says}", f"{number:>3}. ", "     ")
+    lines.append("  4. else: power cycle the node")
+    return "\n".join(lines)
