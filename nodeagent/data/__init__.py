@@ -22,3 +22,8 @@ def text(name: str) -> str:
 def names(folder: str) -> list[str]:
     """What is shipped in one of its folders, sorted."""
     return sorted(os.listdir(os.path.join(os.path.dirname(__file__), folder)))
+
+
+def path(name: str) -> str:
+    """Where the shipped file `name` lies."""
+    return os.path.join(os.path.dirname(__file__), name)

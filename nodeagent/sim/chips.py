@@ -82,4 +82,24 @@ LS10 = _HOPPER._replace(
     is_switch=True,
     bar0_size=32 * MIB,
 )
+_FAMILIES = (
+    (range(0x22F0, 0x2380), H100),
+    (range(0x2900, 0x2A00), B200),
+    (range(0x3180, 0x3280), B200),
+    *((range(start, start + 0x80), RTX_PRO_6000) for start in (0x2B80, 0x2C00, 0x2D00, 0x2D80)),
+    (range(0x2F00, 0x2F80), RTX_PRO_6000),
+    (range(0x22A0, 0x22A8), LS10),
+)
+"""Which chip's registers a device has, by its id (§4.1)."""
+
 CHIPS = {each.name: each for each in (H100, H100_PCIE, H200, B200, RTX_PRO_6000, LS10)}
+
+
+def of(device: int, subsystem: int, pci_class: int) -> Chip | None:
+    """A chip with these ids: that of its own device id, or else one of its family."""
+    own = [chip for chip in CHIPS.values() if chip.device == device]
+    family = [chip for ids, chip in _FAMILIES if device in ids]
+    if not family:
+        return None
+    chip = own[0] if own else family[0]._replace(name=f"{family[0].name} ({device:#06x})")
+    return chip._replace(device=device, subsystem=subsystem, pci_class=pci_class)

@@ -1,6 +1,6 @@
 """What can be wrong with a modelled device; each may be set and taken back at any time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -8,7 +8,10 @@ class Faults:
     """`lost`: nothing answers. `answer_code`: every question to the FSP fails with it.
 
     `lost_answers` counts down, one for each answer that never comes. `security` is the cause
-    in configuration space, with BOOT_0 locked. `boots_late_s` is added to every boot.
+    in configuration space, with BOOT_0 locked: only power cures it. `boots_late_s` is added to
+    every boot. `wedged`: registers are bus errors until a bus reset. `stale`: they are all ones
+    until the device is removed after a bus reset, and found again. `bad_registers`: these read
+    as bus errors. `not_capable`: a fuse of a Hopper's forbids CC.
     """
 
     lost: bool = False
@@ -22,3 +25,7 @@ class Faults:
     recovery: bool = False
     no_ppcie: bool = False
     boot0: int | None = None
+    wedged: bool = False
+    stale: bool = False
+    bad_registers: set[int] = field(default_factory=set)
+    not_capable: bool = False

@@ -114,6 +114,11 @@ def _announce(draft: Draft, model: Model, *, switches: bool) -> None:
 # What the twelve can be
 
 
+def unplayed(draft: Draft) -> None:
+    """No register was captured: whoever plays the devices has their own."""
+    draft.gpu.clear()
+
+
 def modes(gpus: int, switches: int) -> Delta:
     """The mode registers of every GPU, and of every switch."""
 

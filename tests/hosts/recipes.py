@@ -324,6 +324,11 @@ HOSTS: dict[str, Recipe] = (
     READY | NOT_CAPABLE | BIOS | KERNEL | PSP | GPUS | BASEBOARDS | HAZARDS | kube.NODES | FIRMWARE
 )
 
+SIMULATED: Recipe = (
+    "ready, and its GPUs and NVSwitches are for a model to play",
+    (*_HGX, *_COMPLIANT, kube.node, kube.name_every_node, hgx.unplayed),
+)
+
 # §8.3 #17: what the inspector sees of another host. It sees less of every host; two are kept.
 UNPRIVILEGED = {
     "genoa-no-privileges": "genoa-ready",
@@ -335,7 +340,16 @@ CAPTURED = frozenset({"dev-machine"})
 
 
 def draft(name: str) -> Draft:
-    note, deltas = HOSTS[name]
+    return _draft(HOSTS[name])
+
+
+def simulated() -> Tree:
+    """The host that the package ships for its model."""
+    return _draft(SIMULATED).tree()
+
+
+def _draft(recipe: Recipe) -> Draft:
+    note, deltas = recipe
     host = genoa_ready()
     host.note = f"{MADE}: {note}"
     for delta in deltas:

@@ -1,7 +1,9 @@
 """A host in capture format version 1, held in memory: read, written and compared."""
 
+import io
 import json
 import os
+import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +78,22 @@ def differences(tree: Tree, folder: Path) -> Iterator[str]:
 
 def _content(place: Path) -> bytes | str:
     return os.readlink(place) if place.is_symlink() else place.read_bytes()
+
+
+def packed(tree: Tree) -> bytes:
+    """The tree as a .tar, always the same for the same tree: no owner, no time, sorted."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, data in sorted(_flat(tree).items()):
+            member = tarfile.TarInfo(path)
+            member.mode = 0o644
+            if isinstance(data, str):
+                member.type, member.linkname = tarfile.SYMTYPE, data
+                tar.addfile(member)
+            else:
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    return archive.getvalue()
 
 
 def _flat(tree: Tree) -> dict[str, bytes | str]:
