@@ -20,8 +20,7 @@ _MODPROBE = "/etc/modprobe.d/vfio.conf"
 NOTE_WIDTH = 75
 """Columns that a note has in the report."""
 
-_SWITCH = "with no VM using them switch"
-_BY = "by k8s-cc-manager or gpu-admin-tools"
+_APPLY = "`nodeagent apply --mode"
 _POWER = Restart.POWER_CYCLE
 _BOOT = Restart.REBOOT
 
@@ -250,20 +249,21 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.GPU_MODE_OFF: Remedy(
         Who.GPU,
-        f"{_SWITCH} the GPUs to mode on, {_BY} (--set-cc-mode=on --reset-after-cc-mode-switch)",
+        f"switch them while no VM has them: {_APPLY} on`",
     ),
     Code.GPU_MODE_MIXED: Remedy(
-        Who.GPU, f"{_SWITCH} all GPUs to the same confidential mode, {_BY}"
+        Who.GPU, f"bring all to one confidential mode while no VM has them: {_APPLY} on`"
     ),
     Code.GPU_MODE_DEVTOOLS: Remedy(
-        Who.GPU, f"{_SWITCH} the GPUs to mode on, {_BY}: in devtools their memory can be inspected"
+        Who.GPU, f"{_APPLY} on` while no VM has them: in devtools their memory can be inspected"
     ),
     Code.GPU_MODE_INVALID: Remedy(
-        Who.GPU, f"{_SWITCH} it anew, {_BY}: an interrupted switch left only half of its mode"
+        Who.GPU,
+        f"{_APPLY} on`: an interrupted switch left only half of its mode, and any mode cures it",
     ),
     Code.GPU_MODE_UNWANTED: Remedy(
         Who.GPU,
-        f"{_SWITCH} those GPUs, {_BY}",
+        f"switch those GPUs while no VM has them: {_APPLY}` with the wanted mode",
     ),
     Code.WANTED_MODE_NEVER_READY: Remedy(
         Who.CLUSTER,
@@ -271,7 +271,7 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.SWITCH_MODE_MISMATCH: Remedy(
         Who.GPU,
-        f"{_SWITCH} all GPUs and NVSwitches together, {_BY}: protected PCIe is all or nothing",
+        f"{_APPLY} ppcie`: protected PCIe is all GPUs and NVSwitches, or nothing",
     ),
     Code.GPU_NOT_CAPABLE: Remedy(
         Who.HARDWARE, "use Hopper or newer (H100, H200, B200, RTX PRO 6000 Server Edition)"

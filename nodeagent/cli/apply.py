@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,7 @@ from nodeagent.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nodeagent.agent.switch import DeviceEnd, Workplace
+    from nodeagent.agent.switch import DeviceEnd, OnFailure, Workplace
     from nodeagent.cli.options import Chosen
     from nodeagent.cli.planning import Plan
     from nodeagent.plan.wanted import Wish
@@ -77,7 +77,7 @@ def command(  # noqa: PLR0913 - one for each option
 
 def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: str) -> int:
     from nodeagent.agent import asking, waking  # noqa: PLC0415 - see the style guide, §6
-    from nodeagent.agent.switch import OnFailure, workplace  # noqa: PLC0415
+    from nodeagent.agent import switch as switching  # noqa: PLC0415
     from nodeagent.cli import planning  # noqa: PLC0415
     from nodeagent.plan.wanted import address  # noqa: PLC0415
 
@@ -85,7 +85,7 @@ def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: st
     with chosen.changing() as machine:
         there = frozenset(each.bdf for each in asking.targets(machine))
         bdfs = there & set(map(address, asks.only)) if asks.only else there
-        with workplace(machine, chosen.state, bdfs, command="apply") as at:
+        with switching.workplace(machine, chosen.state, bdfs, command="apply") as at:
             try:
                 if chosen.may_wake:
                     waking.rouse(machine, at.debts, at.mine)
@@ -93,7 +93,7 @@ def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: st
                 plan = planning.make(chosen, machine, answers, asks=asks, owed=at.debts.all())
                 if not _agreed(plan, quiet=quiet, yes=yes):
                     return 1
-                ends = _switch(at, plan, OnFailure(on_failure), quiet=quiet)
+                ends = _switch(at, plan, switching.OnFailure(on_failure), quiet=quiet)
             finally:
                 waking.give_back(machine, at.debts, frozenset(at.mine))
     say(_document(ends, output) if quiet else _text(ends))
@@ -120,7 +120,7 @@ def _changes(plan: Plan) -> bool:
 def _switch(
     at: Workplace,
     plan: Plan,
-    on_failure: Any,
+    on_failure: OnFailure,
     *,
     quiet: bool,
 ) -> Sequence[DeviceEnd]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nodeagent.cli.options import Words
 from nodeagent.cli.output import say
 from nodeagent.model.words import CcMode, Profile
 
@@ -31,9 +32,10 @@ Examples:
 )
 @click.option(
     "--mode",
-    type=click.Choice([CcMode.ON, CcMode.PPCIE]),
-    default=CcMode.ON.value,
+    type=Words("on", "ppcie"),
+    default="on",
     show_default=True,
+    metavar="on|ppcie",
     help="The mode that the node is brought to.",
 )
 def command(mode: str) -> int:
@@ -46,10 +48,9 @@ def command(mode: str) -> int:
     from nodeagent.data import path  # noqa: PLC0415
     from nodeagent.sim.clock import RealClock  # noqa: PLC0415
     from nodeagent.sim.node import node  # noqa: PLC0415
-    from nodeagent.sim.serve import SHIPPED  # noqa: PLC0415
 
     began = time.monotonic()
-    with open_capture(path(SHIPPED)) as base, tempfile.TemporaryDirectory() as folder:
+    with open_capture(path("hgx.tar.gz")) as base, tempfile.TemporaryDirectory() as folder:
         good = _run(node(base, RealClock()), Path(folder), CcMode(mode))
     say(f"\nThat took {time.monotonic() - began:.1f} s. On a node: nodeagent check")
     return 0 if good else 1

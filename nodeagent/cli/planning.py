@@ -92,12 +92,19 @@ def told(plan: Plan, output: str, *, verbose: bool) -> str:
         found = report.document(plan.mode, plan.wanted.modes, waves, plan.wanted.notes)
         return serialise(found, output)
     names = report.Names(frozenset(each.bdf for each in plan.now.devices.switches))
-    who = names.of(sorted(plan.wanted.modes))
+    bring = _bring(plan, names)
     if not plan.waves:
-        return report.text(f"nothing to do: {who} in mode {plan.mode}", [], plan.wanted.notes)
+        return report.text(f"nothing to do: {bring} already", [], plan.wanted.notes)
     lines = report.lines(waves, names)
-    headline = f"PLAN: bring {who} to mode {plan.mode}{_from(plan)}"
-    return report.text(headline, lines, plan.wanted.notes, verbose=verbose)
+    return report.text(f"PLAN: {bring}{_from(plan)}", lines, plan.wanted.notes, verbose=verbose)
+
+
+def _bring(plan: Plan, names: report.Names) -> str:
+    """`8 GPUs to on, 4 NVSwitches to off`."""
+    by_mode: dict[CcMode, list[str]] = {}
+    for bdf, mode in sorted(plan.wanted.modes.items()):
+        by_mode.setdefault(mode, []).append(bdf)
+    return ", ".join(f"{names.of(bdfs)} to {mode}" for mode, bdfs in by_mode.items())
 
 
 def _from(plan: Plan) -> str:

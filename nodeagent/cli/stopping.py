@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while something is changed: the step in hand is finished, and no other begun."""
+"""SIGTERM and Ctrl-C during a change: the step in hand is finished, and no other begun."""
 
 from __future__ import annotations
 
