@@ -186,7 +186,7 @@ _WATCHED = ("active", "configured", "driver", "group", "state")
 
 def _drifted(before: Row, now: Row) -> list[str]:
     changed = [
-        f"{name} {_word(getattr(before, name))} → {_word(getattr(now, name))}"
+        f"{name} {_word(getattr(now, name))} (was {_word(getattr(before, name))})"
         for name in _WATCHED
         if getattr(before, name) != getattr(now, name)
     ]
