@@ -259,7 +259,7 @@ REMEDIES: Mapping[Code, Remedy] = {
     ),
     Code.GPU_MODE_INVALID: Remedy(
         Who.GPU,
-        f"{_APPLY} on`: an interrupted switch left only half of its mode, and any mode cures it",
+        f"{_APPLY} on`: an interrupted switch left half a mode; any mode cures it",
     ),
     Code.GPU_MODE_UNWANTED: Remedy(
         Who.GPU,
