@@ -36,6 +36,10 @@ class Bus:
         self.drivers = set(drivers)
         self._ids = ids
         self._numbers = threading.Lock()
+        self.settle()
+
+    def settle(self) -> None:
+        """Devices were put where they are by somebody else: number them, and let them rest."""
         for place in self.places.values():
             self._number(place)
             place.rest()

@@ -29,3 +29,20 @@ class Faults:
     stale: bool = False
     bad_registers: set[int] = field(default_factory=set)
     not_capable: bool = False
+
+
+def set_fault(faults: Faults, name: str, value: object) -> None:
+    """Set one by its name, or take it back; ValueError where it has no such name or value."""
+    if name not in Faults.__dataclass_fields__:
+        known = ", ".join(Faults.__dataclass_fields__)
+        raise ValueError(f"no fault is called {name!r:.40}; there are {known}")
+    if name == "bad_registers":
+        if not isinstance(value, list) or not all(type(each) is int for each in value):
+            raise ValueError("bad_registers is a list of offsets")
+        faults.bad_registers = set(value)
+    elif name == "boot0" and (value is None or type(value) is int):
+        faults.boot0 = value
+    elif type(value) is type(getattr(Faults(), name)):
+        setattr(faults, name, value)
+    else:
+        raise ValueError(f"{name} cannot be {value!r:.40}")

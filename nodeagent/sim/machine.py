@@ -20,6 +20,7 @@ from nodeagent.sim.sysfs import Sysfs
 __all__ = ["Place", "SimMachine"]
 
 _LOCKDOWN = "/sys/kernel/security/lockdown"
+_ALL_ONES = 0xFFFFFFFF
 _NO_BAR = ("[integrity]", "[confidentiality]")
 
 
@@ -93,6 +94,12 @@ class SimMachine:
         self.bus.release(bdf)
 
 
+def why_closed(bdf: str, error: OSError) -> Unreadable:
+    name = errno.errorcode.get(error.errno or 0, "error")
+    said = str(error.strerror).partition(":")[0]
+    return Unreadable(f"{DEVICES}/{bdf}/resource0", f"{name}: {said}")
+
+
 def _is_locked_down(files: Files) -> bool:
     """In either way the kernel closes registers and configuration space to everybody."""
     text = files.read(_LOCKDOWN, 128)
@@ -115,9 +122,7 @@ class SimProbes:
         try:
             registers = self._machine.registers(bdf)
         except OSError as error:
-            name = errno.errorcode.get(error.errno or 0, "error")
-            said = str(error.strerror).partition(":")[0]
-            yield Unreadable(f"{DEVICES}/{bdf}/resource0", f"{name}: {said}")
+            yield why_closed(bdf, error)
         else:
             yield registers
 
@@ -152,14 +157,16 @@ class _Watched:
     def __init__(self, machine: SimMachine, bdf: str) -> None:
         self._machine = machine
         self._lock = machine.bus.locks[bdf]
-        self._device = machine.places[bdf].device
+        self._place = machine.places[bdf]
+        self._device = self._place.device
 
     def read(self, offset: int) -> int:
         with self._lock:
-            return self._device.read(offset)
+            return _ALL_ONES if self._place.removed else self._device.read(offset)
 
     def write(self, offset: int, value: int) -> None:
         self._machine.touch(f"before register {offset:#x}")
         with self._lock:
-            self._device.write(offset, value)
+            if not self._place.removed:
+                self._device.write(offset, value)
         self._machine.touch(f"after register {offset:#x}")
