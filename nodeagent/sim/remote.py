@@ -3,7 +3,6 @@
 Any number of threads may use one: each question takes a connection that is free, or makes one.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -23,8 +22,8 @@ _SPACE = 4096
 
 
 def connect(path: str) -> "RemoteMachine":
-    """The machine that is served at the socket `path`, or in that folder; to be closed."""
-    lines = Lines(os.path.join(path, "socket") if os.path.isdir(path) else path)
+    """The machine that is served at the socket `path`; to be closed."""
+    lines = Lines(path)
     try:
         return RemoteMachine(lines)
     except BaseException:

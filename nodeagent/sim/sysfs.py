@@ -33,6 +33,9 @@ class Sysfs:
             return self._folder(path, without=gone) if gone else None
         if path.startswith(f"{DRIVER_FOLDERS}/"):
             return self._driver(path)
+        if path == _GROUPS:
+            empty = {number for number in self._reduced() if not self._members(number)}
+            return self._folder(path, without=empty) if empty else None
         if path.startswith(f"{_GROUPS}/"):
             return self._group(path)
         return self._node(path) if path.startswith(f"{_NODES}/") else None
@@ -73,17 +76,21 @@ class Sysfs:
     def _group(self, path: str) -> Entry | None:
         """A group loses what is removed, and goes with the last of it."""
         number, _, name = path.removeprefix(f"{_GROUPS}/").partition("/")
-        gone = {
-            bdf
-            for bdf, place in self._bus.places.items()
-            if place.removed and str(place.group) == number
-        }
-        if not gone:
+        if number not in self._reduced():
             return None
-        left = self._names(f"{_GROUPS}/{number}/devices") - gone
+        left = self._members(number)
         if not left:
             return _GONE
         return Folder(tuple(left)) if name == "devices" else None
+
+    def _reduced(self) -> set[str]:
+        """The groups that something was removed from."""
+        return {str(place.group) for place in self._bus.places.values() if place.removed}
+
+    def _members(self, number: str) -> set[str]:
+        names = self._base.names(f"{_GROUPS}/{number}/devices")
+        there = set(names) if isinstance(names, tuple) else set()
+        return there - {bdf for bdf, place in self._bus.places.items() if place.removed}
 
     def _node(self, path: str) -> Entry | None:
         """A node is there while vfio has the device, or for a group, any of its devices."""
@@ -130,10 +137,6 @@ class Sysfs:
         if not isinstance(names, tuple):
             return None
         return Folder(tuple({*names} - {*without} | {*more}))
-
-    def _names(self, path: str) -> set[str]:
-        names = self._base.names(path)
-        return set(names) if isinstance(names, tuple) else set()
 
 
 _GONE = Absent()

@@ -176,12 +176,12 @@ def test_holders_and_faults_are_set_from_outside(machine: RemoteMachine) -> None
 
 def test_knobs_outlive_the_client_and_the_server(folder: Path) -> None:
     with _process(folder):
-        with closing(connect(str(folder))) as client:
+        with closing(connect(str(folder / "socket"))) as client:
             _stage(client, GPU, ON)
-        with closing(connect(str(folder))) as client:
+        with closing(connect(str(folder / "socket"))) as client:
             assert (_configured(client, GPU), _mode(client, GPU)) == (ON, 0)
             client.write(OTHER, f"{DEVICES}/{OTHER}/driver/unbind", OTHER)
-    with _process(folder), closing(connect(str(folder))) as client:
+    with _process(folder), closing(connect(str(folder / "socket"))) as client:
         assert (_configured(client, GPU), _mode(client, GPU)) == (ON, 1)
         assert client.files.link(f"{DEVICES}/{OTHER}/driver") is None
         assert "vfio-pci" in str(client.files.link(f"{DEVICES}/{GPU}/driver"))
@@ -189,13 +189,13 @@ def test_knobs_outlive_the_client_and_the_server(folder: Path) -> None:
 
 def test_a_server_that_is_killed_has_lost_nothing(folder: Path) -> None:
     with _process(folder) as server:
-        with closing(connect(str(folder))) as client:
+        with closing(connect(str(folder / "socket"))) as client:
             _stage(client, GPU, ON)
             _reset(client, GPU)
         server.kill()
         server.wait(_PATIENCE_S)
         assert (folder / "socket").exists()
-    with _process(folder), closing(connect(str(folder))) as client:
+    with _process(folder), closing(connect(str(folder / "socket"))) as client:
         assert _configured(client, GPU) is ON
     kept = json.loads((folder / "state.json").read_text())["devices"][GPU]
     assert (kept["knobs"], kept["resets"], kept["driver"]) == ({"8": 1, "10": 2}, 1, None)
@@ -205,7 +205,7 @@ def test_a_server_that_is_killed_has_lost_nothing(folder: Path) -> None:
 def test_a_server_ends_when_told_and_takes_its_socket_away(
     folder: Path, number: signal.Signals
 ) -> None:
-    with _process(folder) as server, closing(connect(str(folder))) as client:
+    with _process(folder) as server, closing(connect(str(folder / "socket"))) as client:
         server.send_signal(number)
 
         assert server.wait(_PATIENCE_S) == 0
@@ -220,8 +220,8 @@ def test_a_client_that_dies_in_a_reset_leaves_the_lock_to_it(folder: Path, tmp_p
     again = os.open(tmp_path / "lock", os.O_RDWR)
     with (
         _process(folder, rate=0.2),
-        closing(connect(str(folder))) as client,
-        closing(connect(str(folder))) as watcher,
+        closing(connect(str(folder / "socket"))) as client,
+        closing(connect(str(folder / "socket"))) as watcher,
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)
         client.write(GPU, f"{DEVICES}/{GPU}/driver/unbind", GPU)
@@ -244,7 +244,7 @@ def test_a_client_that_dies_in_a_reset_leaves_the_lock_to_it(folder: Path, tmp_p
 
 
 def test_a_reset_does_not_hold_up_another_device(folder: Path) -> None:
-    with _process(folder, rate=0.2), closing(connect(str(folder))) as client:
+    with _process(folder, rate=0.2), closing(connect(str(folder / "socket"))) as client:
         for bdf in (GPU, OTHER):
             client.write(bdf, f"{DEVICES}/{bdf}/driver/unbind", bdf)
         started = time.monotonic()
@@ -270,7 +270,7 @@ def test_a_reset_does_not_hold_up_another_device(folder: Path) -> None:
 
 def test_two_clients_drive_devices_side_by_side(folder: Path) -> None:
     with _process(folder), ExitStack() as stack:
-        clients = [stack.enter_context(closing(connect(str(folder)))) for _ in range(2)]
+        clients = [stack.enter_context(closing(connect(str(folder / "socket")))) for _ in range(2)]
         bdfs = [GPU, OTHER, "0000:63:00.0", "0000:64:00.0"]
         threads = [
             threading.Thread(target=_stage, args=(clients[n % 2], bdf, ON))
@@ -466,7 +466,7 @@ def test_another_host_in_the_folder_is_served(folder: Path, hosts: Path) -> None
     folder.mkdir()
     (folder / "host").symlink_to(hosts / "genoa-ready")
 
-    with _process(folder), closing(connect(str(folder))) as client:
+    with _process(folder), closing(connect(str(folder / "socket"))) as client:
         judgement = look(client, profile=Profile.SNP_GPU, want=None)[1]
         assert judgement.root is not None
         assert judgement.root.code is Code.GPU_MODE_OFF
