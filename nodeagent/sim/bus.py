@@ -28,13 +28,18 @@ class Bus:
         *,
         drivers: Collection[str],
         ids: Mapping[str, Collection[int]],
+        others: Collection[str] = (),
     ) -> None:
-        """`ids`: what a driver was told to take, by `new_id` or an option of its module."""
+        """`ids`: what a driver was told to take, by `new_id` or an option of its module.
+
+        `others` are the functions that are not played; nothing changes them.
+        """
         self.places = dict(places)
         self.locks = {bdf: threading.RLock() for bdf in self.places}
         self.harm: list[str] = []
         self.drivers = set(drivers)
         self._ids = ids
+        self._others = frozenset(others) - self.places.keys()
         self._numbers = threading.Lock()
         self.settle()
 
@@ -156,8 +161,9 @@ class Bus:
 
     def _is_alone(self, bdf: str) -> bool:
         """A bus with others on it is not reset for one of them."""
-        there = [other for other, place in self.places.items() if not place.removed]
-        return not any(other != bdf and other[:-4] == bdf[:-4] for other in there)
+        there = {other for other, place in self.places.items() if not place.removed}
+        beside = (self._others | there) - {bdf}
+        return not any(other[:-4] == bdf[:-4] for other in beside)
 
     def _remove(self, bdf: str, place: Place) -> None:
         if place.driver is not None:

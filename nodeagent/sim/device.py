@@ -222,7 +222,8 @@ class Device:
 
     def find(self) -> None:
         """The bus is scanned, and the kernel gives it addresses anew."""
-        self.faults.stale = self.faults.stale and not self._is_loose
+        if self._is_loose:
+            self.faults.stale = self._is_loose = False
         self.config.power_state, self.config.decodes_memory = 0, False
 
     def power_cycle(self) -> None:

@@ -37,7 +37,9 @@ class SimMachine:
         ids: Mapping[str, Collection[int]] | None = None,
     ) -> None:
         """`drivers` are loaded; `ids` are the devices that one was told to take."""
-        self.bus = Bus(places, drivers=drivers, ids=ids or {})
+        names = base.files.names(DEVICES)
+        others = names if isinstance(names, tuple) else ()
+        self.bus = Bus(places, drivers=drivers, ids=ids or {}, others=others)
         self.places = self.bus.places
         self.drivers = self.bus.drivers
         self.harm = self.bus.harm

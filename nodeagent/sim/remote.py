@@ -121,7 +121,8 @@ class RemoteFiles:
         return as_text(self.read_bytes(path, limit))
 
     def read_bytes(self, path: str, limit: int = FILE_LIMIT) -> Seen[bytes]:
-        return self._lines.content("read", path, limit)
+        found = self._lines.content("read", path, limit)
+        return found[:limit] if isinstance(found, bytes) else found
 
     @contextmanager
     def parts(self, path: str) -> Iterator[Seen[Parts]]:

@@ -234,6 +234,17 @@ def test_a_bus_with_another_device_on_it_is_not_reset(hosts: Path) -> None:
         machine.write(BDF, f"{FOLDER}/reset", "1")
 
 
+def test_an_audio_function_keeps_the_bus_from_its_reset(hosts: Path) -> None:
+    with recalled(str(hosts / "genoa-rtx-pro-6000")) as base:
+        machine = node(base, ManualClock())
+        machine.write(BDF, f"{FOLDER}/reset_method", "bus")
+
+        with _fails(errno.ENOTTY):
+            machine.write(BDF, f"{FOLDER}/reset", "1")
+        machine.write(BDF, f"{FOLDER}/reset_method", "default")
+        machine.write(BDF, f"{FOLDER}/reset", "1")
+
+
 def test_harm_is_written_down(machine: SimMachine, place: Place) -> None:
     machine.hold(BDF, 4242, "qemu-system-x86")
     machine.write(BDF, f"{FOLDER}/reset", "1")

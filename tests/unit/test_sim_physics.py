@@ -136,6 +136,16 @@ def test_a_boot_makes_the_mode_of_the_knobs(chip: Chip, knobs: dict[int, int], m
     assert device.read(MODE[chip]) == mode
 
 
+@pytest.mark.parametrize(("value", "filtered"), [(0, False), (1, False), (2, True)])
+def test_a_boot_brings_the_filter_of_its_knob(value: int, filtered: bool) -> None:
+    device, clock = _device(H100, {10: value})
+    assert not device.filtered
+
+    _boot(device, clock)
+
+    assert device.filtered is filtered
+
+
 @EVERY
 def test_knobs_outlive_resets_and_power(chip: Chip) -> None:
     device, clock = _device(chip, {8: 1, 10: 2, 45: 1})
@@ -156,6 +166,32 @@ def test_a_power_cycle_applies_the_knobs() -> None:
     clock.sleep(BOOT_S + _SOON)
 
     assert (device.read(0x200BC), device.read(0x1182CC)) == (0xFF, 1)
+
+
+@EVERY
+def test_power_takes_all_that_is_no_knob(chip: Chip) -> None:
+    device, clock = _device(chip)
+    before = device.read_config(0, 4096)
+    device.write(chip.scratch[0], 1)
+    device.write(chip.scratch[1], 1)
+    device.write(0x8F2C00, 4)
+    device.write_config(0x10, bytes(8))
+    device.config.power_state = 3
+
+    device.power_cycle()
+    clock.sleep(BOOT_S + _SOON)
+
+    assert device.read_config(0, 4096) == before
+    assert [device.read(at) for at in (*chip.scratch, 0x8F2C00)] == [0, 0, 0]
+
+
+def test_a_device_that_is_found_is_awake_and_decodes_nothing_yet() -> None:
+    device, _ = _device()
+    device.config.power_state = 3
+
+    device.find()
+
+    assert (device.config.power_state, device.config.decodes_memory) == (0, False)
 
 
 # Who does not answer
@@ -308,8 +344,9 @@ def test_a_reset_through_the_control_register_returns_at_once_and_takes_all_with
     assert device.read(0) == ALL_ONES
     device.write_config(0x10, before)
     device.config.decodes_memory = True
+    assert (device.read(0), device.read(0x200BC)) == (0x180000A1, 0)
     clock.sleep(BOOT_S)
-    assert device.read(0x1182CC) == 1
+    assert (device.read(0x200BC), device.read(0x1182CC)) == (0xFF, 1)
 
 
 def test_ids_cannot_be_written() -> None:
@@ -364,6 +401,9 @@ def test_a_stale_device_must_be_found_again_after_a_bus_reset() -> None:
     device.find()
     device.config.decodes_memory = True
     assert device.read(0) == 0x180000A1
+    device.faults.stale = True
+    device.find()
+    assert device.faults.stale, "an earlier reset cures no later fault"
 
 
 @pytest.mark.parametrize("fault", ["lost", "wedged", "stale"])
