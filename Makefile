@@ -2,9 +2,9 @@
 PY := .venv/bin/python
 TESTS_ON_REAL_PARTS := tests/machine tests/peer tests/controlplane tests/node tests/bench
 
-.PHONY: help run test test-unit soak check format hosts docs lock parts unit clean
+.PHONY: help run test test-unit soak check format hosts docs lock parts unit kill clean
 help:
-	@echo 'make run         this machine, then a captured ready node and a broken one; needs no root'
+	@echo 'make run         this machine, a captured ready node, a broken one, and the demo; needs no root'
 	@echo 'make test        everything: checks, unit tests, real control plane, real node; needs root'
 	@echo 'make test-unit   checks and unit tests; needs no root'
 	@echo 'make soak        make test with the full random counts'
@@ -18,16 +18,17 @@ run:
 	@tools/show.sh check
 	@tools/show.sh check --capture tests/hosts/genoa-ready
 	@tools/show.sh check --capture tests/hosts/genoa-iommu-pt
+	@tools/show.sh demo
 
 test:
 	@tools/packages.sh tests/node/packages.txt
 	@tools/env.sh dev build real
-	@$(MAKE) --no-print-directory --jobs 2 parts unit
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target parts unit kill
 	@$(PY) -m pytest $(TESTS_ON_REAL_PARTS)
 
 test-unit:
 	@tools/env.sh dev build
-	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory unit kill
 
 soak: export NODEAGENT_SOAK = 1
 soak: test
@@ -37,6 +38,9 @@ parts:
 
 unit: check
 	@$(PY) -m pytest tests/unit
+
+kill:
+	@$(PY) -m pytest tests/kill
 
 check:
 	@$(PY) -m ruff format --check --quiet .

@@ -1,5 +1,7 @@
 """A GPU or switch: registers, configuration space, power, and a boot that takes its time."""
 
+from math import inf
+
 from nodeagent.seams import Clock
 from nodeagent.sim.chips import Chip
 from nodeagent.sim.config_space import ConfigSpace
@@ -53,6 +55,7 @@ class Device:
         self._scratch = dict.fromkeys(chip.scratch, 0)
         self._box = (MnocBox if chip.is_blackwell else EmemBox)(self.fsp.answer, self.faults)
         self._booting_since: float | None = None
+        self._boot_s = BOOT_S
         self._active: dict[int, int] = {}
         self._retries_until = 0.0
         self._is_loose = False
@@ -145,11 +148,7 @@ class Device:
 
     @property
     def is_booted(self) -> bool:
-        if self._booting_since is None:
-            return not self.faults.never_boots or not self.resets
-        if self.faults.never_boots:
-            return False
-        return self._since() >= BOOT_S + self.faults.boots_late_s
+        return self._booting_since is None or self._since() >= self._boot_s
 
     @property
     def firewall(self) -> bool:
@@ -208,7 +207,9 @@ class Device:
         self._end(bus=bus)
 
     def _begin(self, booting_since: float) -> None:
+        """What is wrong with it by now decides how this boot ends, and no later one."""
         self._booting_since = booting_since
+        self._boot_s = inf if self.faults.never_boots else BOOT_S + self.faults.boots_late_s
 
     def _end(self, *, bus: bool = False) -> None:
         self.resets += 1
@@ -232,7 +233,7 @@ class Device:
         self.faults.lost = self.faults.wedged = self.faults.stale = False
         self.config.start()
         self._scratch = dict.fromkeys(self.chip.scratch, 0)
-        self._booting_since = self._clock.now()
+        self._begin(self._clock.now())
         self._is_loose = False
         self._box.reset()
         self._active = dict(self.fsp.knobs)

@@ -1,10 +1,14 @@
 """Write the made-up hosts beside this file, or say where the directories differ from them."""
 
 import argparse
+import fcntl
 import gzip
+import os
 import shutil
 import sys
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.hosts import recipes, tree
@@ -38,6 +42,22 @@ def _is_shipped_whole() -> bool:
 
 def write_stale(*, kept: bool) -> None:
     """Write the hosts that are missing or differ, those of the repository only where asked."""
+    with _alone():
+        _write_stale(kept=kept)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two runs of tests may begin at once."""
+    folder = os.open(HERE, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _write_stale(*, kept: bool) -> None:
     made = recipes.trees()
     for path in HERE.glob("*/host.json"):
         # A host that was renamed: what a recipe made goes with its recipe, nothing else does.

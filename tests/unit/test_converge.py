@@ -1,187 +1,181 @@
-"""Dying before or after any write, and running again: the mode comes, and nothing is lost."""
+"""A switch of modes as it goes right, and as one device among many goes wrong."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
-from pathlib import Path
-from typing import NamedTuple
+import threading
+from collections.abc import Sequence
 
 import pytest
 
-from nodeagent.agent.converge import Outcome, converge
-from nodeagent.agent.together import in_turn
-from nodeagent.debts import Debts
-from nodeagent.model.modes import decode
+from nodeagent.agent.converge import StillNeededError, Told
+from nodeagent.agent.together import side_by_side
+from nodeagent.errors import AgentError
+from nodeagent.model.switching import Reset, Stage, Step
 from nodeagent.model.words import CcMode
 from nodeagent.plan.gpu import BlockedError
-from nodeagent.sim.chips import H100_PCIE
-from nodeagent.sim.clock import ManualClock
-from nodeagent.sim.device import BOOT_S, Device
-from nodeagent.sim.machine import Place, SimMachine
-from tests.unit.looks import EXAMPLES
-from tests.unit.recalled import recalled
+from nodeagent.sim.device import BOOT_S, RESET_S
+from tests.kill.board import ASLEEP, FOUND, OFF, ON, PPCIE, Board, Found, Run, Slot, addresses, chip
+from tests.kill.board import base as host
 
-BDF = "0000:41:00.0"
-GROUP = 41
-ON, OFF, DEVTOOLS, PPCIE = CcMode.ON, CcMode.OFF, CcMode.DEVTOOLS, CcMode.PPCIE
-KNOBS = {OFF: {}, ON: {8: 1, 10: 2}, DEVTOOLS: {8: 1, 6: 1}, PPCIE: {45: 1, 10: 2}}
+GPUS = addresses(8)
+FIRST, OTHER = GPUS[:2]
 
 
-class Killed(BaseException):
-    """Nothing of ours may catch it."""
+def board(bdfs: Sequence[str], mode: CcMode = OFF, found: Found = ASLEEP) -> Board:
+    return Board({bdf: Slot(chip(bdf), found, mode) for bdf in bdfs})
 
 
-class Found(NamedTuple):
-    """How somebody else has the device; all of it must be so again in the end."""
-
-    driver: str | None
-    override: str
-    control: str
-    idles: bool
-
-    @property
-    def decodes(self) -> bool:
-        return self.driver is not None
+def run(board: Board, told: Told | None = None) -> Run:
+    gpus = sum(not each.device.chip.is_switch for each in board.places.values())
+    return Run(board, host(gpus, len(board.places) - gpus), told=told)
 
 
-FOUND = {
-    "vfio-pci, asleep": Found("vfio-pci", "vfio-pci", "auto", True),
-    "vfio-pci, awake": Found("vfio-pci", "vfio-pci", "auto", False),
-    "nvidia": Found("nvidia", "", "on", False),
-    "no driver": Found(None, "", "on", False),
-    "no driver, meant for vfio": Found(None, "vfio-pci", "auto", False),
-}
+def test_what_is_held_is_left_alone() -> None:
+    """Nothing at all is begun: the others of the node would be switched for nothing."""
+    two = board([FIRST, OTHER])
+    switch = run(two)
+    switch.machine.hold(OTHER, 4242, "qemu-system-x86")
+
+    with pytest.raises(BlockedError, match=rf"{OTHER} is in use by qemu-system-x86 \(pid 4242"):
+        switch.converge({FIRST: ON, OTHER: ON})
+
+    assert switch.writes == 0
+    assert [place.driver for place in two.places.values()] == ["vfio-pci", "vfio-pci"]
 
 
-class Sim:
-    """One GPU on a machine that can end the program at the n-th write."""
+def test_a_vm_that_comes_in_between_keeps_its_gpu() -> None:
+    """Two are looked at; before the first step of one is done, a VM has the other."""
+    two = board([FIRST, OTHER])
+    switch = run(two)
 
-    def __init__(self, base: Path, folder: Path, found: Found, mode: CcMode) -> None:
-        self.clock = ManualClock()
-        device = Device(H100_PCIE, self.clock)
-        device.fsp.knobs.update(KNOBS[mode])
-        device.reset()
-        self.clock.sleep(BOOT_S)
-        device.resets = 0
-        device.config.decodes_memory = found.decodes
-        self.place = Place(
-            device, GROUP, found.driver, found.override, found.control, idles=found.idles
-        )
-        self.base = base
-        self.fuse: int | None = None
-        self.writes = 0
-        self.last = ""
-        self.debts = Debts(folder / "run", self._touch)
+    def begins(step: Step) -> None:
+        if step.bdf == FIRST and not two.places[OTHER].holders:
+            switch.machine.hold(OTHER, 4242, "qemu-system-x86")
 
-    @contextmanager
-    def machine(self) -> Iterator[SimMachine]:
-        with recalled(str(self.base)) as base:
-            machine = SimMachine(base, {BDF: self.place}, self.clock)
-            machine.touch = self._touch  # type: ignore[method-assign]
-            yield machine
-            assert machine.harm == []
+    switch.told = Told(begins=begins)
+    outcome = switch.converge({FIRST: ON, OTHER: ON})
 
-    def _touch(self, what: str) -> None:
-        self._seen()
-        self.writes += 1
-        self.last = what
-        if self.fuse is not None and self.writes > self.fuse:
-            raise Killed
-
-    def _seen(self) -> None:
-        """Whatever the next instruction is: no reset may find a half mode."""
-        knobs = self.place.device.fsp.knobs
-        assert not (knobs[6] and not knobs[8]), "devtools alone"
-        assert not (knobs[8] and knobs[45]), "two modes at once"
-        needs = (knobs[8] and not knobs[6]) or knobs[45]
-        assert not needs or knobs[10] == 2, "a mode without its filter"
-
-    def switch(self, mode: CcMode) -> Outcome:
-        with self.machine() as machine:
-            return converge(machine, {BDF: mode}, self.debts, together=in_turn)
-
-    def mode(self) -> CcMode | None:
-        """What the register says, once somebody has woken the device."""
-        config = self.place.device.config
-        config.power_state, config.decodes_memory = 0, True
-        return decode(self.place.device.read(H100_PCIE.mode), "hopper")
-
-    def is_as_found(self, found: Found) -> bool:
-        place = self.place
-        asleep = place.device.config.power_state != 0
-        return (
-            (place.driver, place.override, place.control) == found[:3]
-            and place.device.config.decodes_memory is found.decodes
-            and asleep is (found.idles and found.control == "auto")
-            and not self.debts.all()
-        )
+    assert outcome.proven == {FIRST: ON}
+    assert "in use by qemu" in str(outcome.failed[OTHER])
+    assert two.places[OTHER].driver == "vfio-pci"
 
 
-CASES = [(name, before, after) for name in FOUND for before in CcMode for after in CcMode]
-WHOLE = {
-    ("vfio-pci, asleep", OFF, ON),
-    ("nvidia", ON, OFF),
-    ("no driver, meant for vfio", ON, PPCIE),
-}
-"""Cut at each of their some six hundred writes, and every case where the full counts run."""
-STRIDE = 37
-KILLED: list[int] = []
+def test_a_gpu_that_never_boots_gets_its_driver_back_and_is_named() -> None:
+    two = board([FIRST, OTHER])
+    two.places[OTHER].device.faults.never_boots = True
+
+    outcome = run(two).converge({FIRST: ON, OTHER: ON})
+
+    assert outcome.proven == {FIRST: ON}
+    assert "did not boot within 10 s" in str(outcome.failed[OTHER])
+    assert [place.driver for place in two.places.values()] == ["vfio-pci", "vfio-pci"]
+    assert not two.owed
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _counted() -> Iterator[None]:
-    yield
-    print(f"programs that were ended at a write and run again: {len(KILLED):,}")
+def test_all_or_none_resets_nobody_once_one_cannot_be_staged() -> None:
+    two = board([FIRST, OTHER])
+    two.places[OTHER].device.fsp.knobs[44] = 0  # the BMC keeps protected PCIe to itself
+
+    outcome = run(two).converge({FIRST: PPCIE, OTHER: PPCIE}, all_or_none=True)
+
+    assert "may not be changed from the host" in str(outcome.failed[OTHER])
+    assert not outcome.proven
+    assert [place.device.resets for place in two.places.values()] == [0, 0]
+    assert [place.driver for place in two.places.values()] == ["vfio-pci", "vfio-pci"]
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("name", "before", "after"), CASES)
-def test_dying_anywhere_is_survived(
-    name: str, before: CcMode, after: CcMode, hosts: Path, tmp_path: Path
-) -> None:
-    found = FOUND[name]
-    stride = 1 if (name, before, after) in WHOLE or EXAMPLES > 1000 else STRIDE
-    for cut in count(0, stride):
-        sim = Sim(hosts / "genoa-ready", tmp_path, found, before)
-        sim.fuse = cut
-        try:
-            outcome = sim.switch(after)
-        except Killed:
-            sim.fuse = None
-            KILLED.append(cut)
-            outcome = sim.switch(after)
-            done = False
-        else:
-            done = True
-        assert outcome.proven == {BDF: after}
-        assert sim.is_as_found(found), (cut, sim.last, sim.place)
-        assert sim.mode() is after
-        assert sim.place.device.fsp.knobs[10] == (2 if after in {ON, PPCIE} else 0)
-        assert sim.place.device.filtered is (after in {ON, PPCIE})
-        if done:
-            return
+def test_a_reset_that_changes_nothing_is_not_tried_again() -> None:
+    """Its firmware takes every knob, and boots with none of them."""
+    one = board([FIRST])
+    device = one.places[FIRST].device
+    device.boot = lambda: None  # type: ignore[method-assign]
+    end = device._end
+
+    def forgets(*, bus: bool = False) -> None:
+        end(bus=bus)
+        device._active = dict.fromkeys(device.fsp.knobs, 0)
+
+    device._end = forgets  # type: ignore[method-assign]
+    outcome = run(one).converge({FIRST: ON})
+
+    assert isinstance(outcome.failed[FIRST], StillNeededError)
+    assert device.resets == 1
 
 
-def test_what_is_held_is_left_alone(hosts: Path, tmp_path: Path) -> None:
-    sim = Sim(hosts / "genoa-ready", tmp_path, FOUND["vfio-pci, asleep"], OFF)
-    with sim.machine() as machine:
-        machine.hold(BDF, 4242, "qemu-system-x86")
+def test_eight_resets_and_boots_take_as_long_as_one() -> None:
+    eight = board(GPUS)
+    began = eight.clock.now()
+    switch = run(eight)
+    switch.together = side_by_side  # the model's clock counts sleepers side by side as well
 
-        with pytest.raises(BlockedError, match=r"in use by qemu-system-x86 \(pid 4242"):
-            converge(machine, {BDF: ON}, sim.debts, together=in_turn)
+    outcome = switch.converge(dict.fromkeys(GPUS, ON))
 
-    assert sim.writes == 0
-    assert sim.place.driver == "vfio-pci"
+    assert outcome.proven == dict.fromkeys(GPUS, ON)
+    assert eight.clock.now() - began >= RESET_S + BOOT_S
+    eight.demand_whole(dict.fromkeys(GPUS, ON))
 
 
-def test_a_gpu_that_never_boots_gets_its_driver_back_and_is_named(
-    hosts: Path, tmp_path: Path
-) -> None:
-    found = FOUND["vfio-pci, asleep"]
-    sim = Sim(hosts / "genoa-ready", tmp_path, found, OFF)
-    sim.place.device.faults.never_boots = True
+def test_nobody_is_reset_before_everybody_is_staged() -> None:
+    done: list[Step] = []
+    lock = threading.Lock()
 
-    outcome = sim.switch(ON)
+    def begins(step: Step) -> None:
+        with lock:
+            done.append(step)
 
-    assert "did not boot within 10 s" in str(outcome.failed[BDF])
-    assert (sim.place.driver, sim.place.control, sim.debts.all()) == ("vfio-pci", "auto", {})
+    switch = run(board(GPUS), Told(begins=begins))
+    switch.together = side_by_side
+    switch.converge(dict.fromkeys(GPUS, ON))
+
+    kinds = [type(step) for step in done if isinstance(step, Stage | Reset)]
+    assert kinds == [Stage] * 8 + [Reset] * 8
+
+
+def test_a_stop_finishes_the_step_in_hand_and_gives_back() -> None:
+    asked: list[Step] = []
+    two = board([FIRST, OTHER])
+    switch = run(two, Told(begins=asked.append))
+
+    outcome = switch.converge(
+        {FIRST: ON, OTHER: ON}, stopped=lambda: any(isinstance(each, Stage) for each in asked)
+    )
+
+    assert (outcome.proven, outcome.failed) == ({}, {})
+    assert [place.device.resets for place in two.places.values()] == [0, 0]
+    assert [place.device.fsp.knobs[8] for place in two.places.values()] == [1, 1]
+    assert [place.driver for place in two.places.values()] == ["vfio-pci", "vfio-pci"]
+    assert not two.owed
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_is_in_the_mode_already_is_neither_unbound_nor_reset(name: str) -> None:
+    told: list[Step] = []
+    one = board([FIRST], ON, FOUND[name])
+
+    outcome = run(one, Told(begins=told.append)).converge({FIRST: ON})
+
+    assert outcome.proven == {FIRST: ON}
+    assert one.places[FIRST].device.resets == 0
+    assert not [step for step in told if "take" in str(step)]
+    one.demand_whole({FIRST: ON})
+
+
+def test_protected_pcie_is_left_for_good() -> None:
+    """Not the CC bits alone: they are off under protected PCIe already."""
+    both = addresses(1, 1)
+    pair = board(both, PPCIE)
+
+    outcome = run(pair).converge(dict.fromkeys(both, OFF))
+
+    assert outcome.proven == dict.fromkeys(both, OFF)
+    pair.demand_whole(dict.fromkeys(both, OFF))
+
+
+def test_an_error_is_told_with_the_step_that_it_ended() -> None:
+    told: list[tuple[Step, AgentError | None]] = []
+    one = board([FIRST])
+    one.places[FIRST].device.fsp.knobs[7] = 0
+
+    run(one, Told(ended=lambda step, error: told.append((step, error)))).converge({FIRST: ON})
+
+    [(step, error)] = [pair for pair in told if pair[1] is not None]
+    assert isinstance(step, Stage)
+    assert "CC_IN_BAND (knob 7) is 0" in str(error)
