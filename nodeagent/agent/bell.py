@@ -1,4 +1,4 @@
-"""What wakes the loop: time, signals, and whoever rings."""
+"""What wakes the loop: time, signals, and the kernel's events."""
 
 import select
 import signal
@@ -6,6 +6,8 @@ import socket
 from enum import Enum, auto
 from types import FrameType
 from typing import Self
+
+from nodeagent.agent.uevents import Ear
 
 
 class Rang(Enum):
@@ -23,9 +25,11 @@ class Bell:
 
     _STOP = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self) -> None:
+    def __init__(self, kernel: Ear | None = None) -> None:
+        """`kernel`: whose events ask for a look as well."""
         self._stop = False
         self._look = False
+        self._kernel = kernel
 
     def __enter__(self) -> Self:
         self._ear, self._cord = socket.socketpair()
@@ -55,9 +59,12 @@ class Bell:
 
     def wait(self, seconds: float) -> Rang:
         """Until something rings, or for that long."""
+        number = self._kernel.fileno() if self._kernel else None
+        heard = [self._ear] if number is None else [self._ear, number]
         if not (self._stop or self._look):
-            select.select([self._ear], [], [], max(0.0, seconds))
+            select.select(heard, [], [], max(0.0, seconds))
         self._drain()
+        self._look = bool(self._kernel and self._kernel.drain()) or self._look
         if self._stop:
             return Rang.STOP
         rang = Rang.LOOK if self._look else Rang.TIME

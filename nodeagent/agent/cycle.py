@@ -18,6 +18,7 @@ from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode, Profile, Ready
 from nodeagent.publish import apiserver
 from nodeagent.publish.apiserver import ApiServer, Show
+from nodeagent.report.drift import Watched, drifts
 
 CC_MODE = "nvidia.com/cc.mode"
 
@@ -26,12 +27,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look found. `held`: devices that a process has open."""
+    """What one look found. `held`: devices that a process has open. `watched`: see drift."""
 
     judgement: Judgement
     simulated: bool
     boot_id: str
     held: frozenset[str] = frozenset()
+    watched: Watched = field(default_factory=dict)
 
 
 Looker = Callable[[CcMode | None, Mapping[str, Sighting], NodeSays | None], Look]
@@ -91,6 +93,7 @@ class Cycle:
         self._met = ""
         self._trouble = ""
         self._said = ""
+        self._watched: Watched = {}
 
     def __call__(self) -> Done:
         node = self._fetch()
@@ -183,6 +186,7 @@ class Cycle:
         except AgentError as error:
             return self._blind(error), None
         self._memory.note(look.judgement.proven, look.held)
+        self._notice(look.watched)
         settings = self._settings
         wanted = words.desired(
             look.judgement,
@@ -194,6 +198,12 @@ class Cycle:
             note="" if _mode(self._asked) or not self._asked else _not_understood(self._asked),
         )
         return wanted, look.judgement.ready
+
+    def _notice(self, now: Watched) -> None:
+        """Who changed what under us is for the log; the labels follow from the look itself."""
+        for line in drifts(self._watched, now) if self._watched else ():
+            log.warning("drift: %s", line)
+        self._watched = now
 
     def _blind(self, error: AgentError) -> Wanted:
         return words.blind(

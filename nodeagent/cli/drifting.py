@@ -7,48 +7,52 @@ from typing import TYPE_CHECKING
 
 from nodeagent.cli.output import say, terminal_size
 from nodeagent.errors import HostError
-from nodeagent.report.gpus import drift, text
+from nodeagent.report.drift import drifts
+from nodeagent.report.gpus import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nodeagent.report.drift import Watched
     from nodeagent.report.gpus import Row
 
 _CLEAR = "\033[H\033[2J"
 _SHOWN = 10  # changes that stay on the terminal
 
 
-def follow(look: Callable[[], Sequence[Row]], every_s: float, *, live: bool) -> int:
+def follow(look: Callable[[], tuple[Sequence[Row], Watched]], every_s: float, *, live: bool) -> int:
     """Until Ctrl-C, or until nobody reads any more."""
     from nodeagent.agent.uevents import listening  # noqa: PLC0415 - see the style guide, §6
 
-    before: dict[str, Row] | None = None
     told: list[str] = []
     with listening(live=live) as ear:
+        rows, before = look()
         try:
+            if not _show(rows, told, []):
+                return 0
             while True:
-                now, trouble = _again(look, before)
-                new = [trouble] if trouble else drift(before or {}, now) if before else []
-                fresh = [f"{time.strftime('%H:%M:%S')}  {line}" for line in new]
-                told = [*told, *fresh][-_SHOWN:]
-                if (fresh or before is None) and not _show(list(now.values()), told, fresh):
-                    return 0
-                before = now
                 ear.wait(every_s)
+                rows, now, fresh = _again(look, rows, before)
+                if fresh:
+                    when = time.strftime("%H:%M:%S")
+                    fresh = [f"{when}  {line}" for line in fresh]
+                    told = [*told, *fresh][-_SHOWN:]
+                    if not _show(rows, told, fresh):
+                        return 0
+                before = now
         except KeyboardInterrupt:
             return 0
 
 
 def _again(
-    look: Callable[[], Sequence[Row]], before: dict[str, Row] | None
-) -> tuple[dict[str, Row], str]:
-    """A host that cannot be read at first is an error as ever; later it is something to show."""
+    look: Callable[[], tuple[Sequence[Row], Watched]], rows: Sequence[Row], before: Watched
+) -> tuple[Sequence[Row], Watched, list[str]]:
+    """A host that cannot be read for a while is something to say, and no end."""
     try:
-        return {each.bdf: each for each in look()}, ""
+        now_rows, now = look()
     except HostError as error:
-        if before is None:
-            raise
-        return before, f"cannot look: {error}"
+        return rows, before, [f"cannot look: {error}"]
+    return now_rows, now, drifts(before, now)
 
 
 def _show(rows: Sequence[Row], told: Sequence[str], fresh: Sequence[str]) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from nodeagent.agent.asking import Answers
     from nodeagent.cli.options import Chosen
+    from nodeagent.report.drift import Watched
     from nodeagent.report.gpus import Row
     from nodeagent.seams import Machine
 
@@ -66,11 +67,11 @@ def command(  # noqa: PLR0913 - one for each option
         from nodeagent.cli.drifting import follow  # noqa: PLC0415 - see the style guide, §6
 
         return follow(
-            lambda: rows(chosen, verbose=False, ask=ask_firmware),
+            lambda: looked(chosen, verbose=False, ask=ask_firmware),
             every or _EVERY_S,
             live=chosen.capture is None and chosen.sim is None,
         )
-    found = rows(chosen, verbose=verbose, ask=ask_firmware)
+    found, _ = looked(chosen, verbose=verbose, ask=ask_firmware)
     if output == "table":
         from nodeagent.report.gpus import text  # noqa: PLC0415
 
@@ -83,16 +84,20 @@ def command(  # noqa: PLR0913 - one for each option
     return 0
 
 
-def rows(chosen: Chosen, *, verbose: bool, ask: bool) -> list[Row]:
+def looked(chosen: Chosen, *, verbose: bool, ask: bool) -> tuple[list[Row], Watched]:
+    """A row for each device, and what `--watch` watches."""
+    from nodeagent.cli.looking import look  # noqa: PLC0415
     from nodeagent.cli.switching import devices_of, standings  # noqa: PLC0415
     from nodeagent.facts import capability  # noqa: PLC0415
-    from nodeagent.facts.look import look  # noqa: PLC0415
     from nodeagent.model.pci import Known  # noqa: PLC0415
+    from nodeagent.report.drift import watched  # noqa: PLC0415
     from nodeagent.report.gpus import Answer, row  # noqa: PLC0415
 
     found = []
     with opened(chosen, ask=ask) as (machine, answers):
-        facts = look(machine, known=Known(asked=answers))
+        facts, judgement = look(
+            machine, profile=chosen.profile, want=chosen.mode, known=Known(asked=answers)
+        )
         devices, standing = devices_of(facts), standings(facts)
         for each in (*devices.gpus, *devices.switches):
             told: list[Answer] = []
@@ -104,7 +109,7 @@ def rows(chosen: Chosen, *, verbose: bool, ask: bool) -> list[Row]:
                     Answer("this unit", *able.unit),
                 ]
             found.append(row(each, standing[each.bdf], told))
-    return found
+    return found, watched(facts, judgement, standing)
 
 
 @contextlib.contextmanager

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from nodeagent.agent.cycle import Cycle, Looker, Settings
     from nodeagent.cli.options import Chosen
     from nodeagent.model.facts import Facts
+    from nodeagent.model.findings import Judgement
     from nodeagent.model.pci import Sighting
     from nodeagent.model.runtime import NodeSays
     from nodeagent.model.words import CcMode
+    from nodeagent.report.drift import Watched
 
 RUN_DIR = "/run/nodeagent"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -120,7 +122,8 @@ def command(  # noqa: PLR0913 - one for each option
         if once:
             return _once(cycle)
         where = chosen.config.health if health is None else health
-        _loop(cycle, period or chosen.config.period_s, where)
+        live = chosen.capture is None and chosen.sim is None
+        _loop(cycle, period or chosen.config.period_s, where, live=live)
     return 0
 
 
@@ -149,15 +152,16 @@ def _cycle(
         )
 
 
-def _loop(cycle: Cycle, period_s: float, health: str) -> None:
+def _loop(cycle: Cycle, period_s: float, health: str, *, live: bool) -> None:
     from nodeagent.agent import loop  # noqa: PLC0415
     from nodeagent.agent.bell import Bell  # noqa: PLC0415
     from nodeagent.agent.health import Pulse, serving  # noqa: PLC0415
     from nodeagent.agent.notify import Notifier  # noqa: PLC0415
+    from nodeagent.agent.uevents import listening  # noqa: PLC0415
 
     pulse = Pulse(period_s)
     notifier = Notifier(os.environ, os.getpid())
-    with Bell() as bell, serving(health, pulse):
+    with listening(live=live) as ear, Bell(ear) as bell, serving(health, pulse):
         loop.run(cycle, period_s=period_s, bell=bell, pulse=pulse, notifier=notifier)
 
 
@@ -191,9 +195,20 @@ def _looker(chosen: Chosen, boot_id: str) -> Looker:
                 known=Known(remembered=remembered),
                 node=node,
             )
-        return Look(judgement, facts.source.simulated, boot_id, _held(facts))
+        return Look(
+            judgement, facts.source.simulated, boot_id, _held(facts), _watched(facts, judgement)
+        )
 
     return look
+
+
+def _watched(facts: Facts, judgement: Judgement) -> Watched:
+    from nodeagent.cli.switching import standings  # noqa: PLC0415
+    from nodeagent.model.seen import Unreadable  # noqa: PLC0415
+    from nodeagent.report.drift import watched  # noqa: PLC0415
+
+    unread = isinstance(facts.devices, Unreadable)
+    return watched(facts, judgement, {} if unread else standings(facts))
 
 
 def _held(facts: Facts) -> frozenset[str]:

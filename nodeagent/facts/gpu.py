@@ -9,6 +9,7 @@ from nodeagent import data
 from nodeagent.facts import fabric, pci
 from nodeagent.facts import holders as holding
 from nodeagent.host.gpu.status import FAMILIES, read_status
+from nodeagent.model.fabric import Slot
 from nodeagent.model.knobs import ASKED, Configured, line_of
 from nodeagent.model.pci import (
     Asleep,
@@ -38,8 +39,12 @@ def read(
     *,
     boot_id: Seen[str],
     known: Known = _NOTHING,
+    slots: bool = True,
 ) -> Devices | Unreadable:
-    """To the sightings that the caller has a file may add more."""
+    """To the sightings that the caller has a file may add more.
+
+    Without `slots` links, windows and bridges are not looked at: no switch depends on them.
+    """
     if isinstance(functions, Unreadable):
         return functions
     targets = [function for function in functions if function.is_gpu or function.is_nvswitch]
@@ -49,13 +54,15 @@ def read(
         _with_known(machine, _device(machine, function, held, seen.get(function.bdf)), known)
         for function in targets
     ]
+    if slots:
+        devices = [each._replace(slot=_slot(machine.files, each)) for each in devices]
     return Devices(
         gpus=tuple(device for device in devices if device.pci.is_gpu),
         switches=tuple(device for device in devices if device.pci.is_nvswitch),
         functions=functions,
         vfio=machine.files.has("/dev/vfio/vfio"),
         iommufd=machine.files.has("/dev/iommu"),
-        bridges=fabric.bridges(machine.files, (device.slot for device in devices)),
+        bridges=fabric.bridges(machine.files, (device.slot for device in devices if slots)),
     )
 
 
@@ -72,7 +79,6 @@ def _device(
         vfio_nodes=nodes,
         status=_status(machine, function, chip, holders),
         remembered=remembered,
-        slot=fabric.slot(machine.files, function, chip.family if chip else None),
     )
 
 
@@ -101,6 +107,10 @@ def _captured(
     if real:
         return real[0]
     return Configured(line, {k: v for k, v in knobs.items() if isinstance(v, int)})
+
+
+def _slot(files: Files, gpu: Gpu) -> Slot:
+    return fabric.slot(files, gpu.pci, gpu.chip.family if gpu.chip else None)
 
 
 @cache

@@ -22,7 +22,7 @@ def read(machine: Machine) -> tuple[Target, ...] | Unreadable:
     """Every GPU and switch that has modes, by address. Writes nothing."""
     with machine.look():
         functions = pci.nvidia_functions(machine.files)
-        found = gpu.read(machine, functions, boot_id=None)
+        found = gpu.read(machine, functions, boot_id=None, slots=False)
         if isinstance(found, Unreadable):
             return found
         return targets(machine, found)

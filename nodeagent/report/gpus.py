@@ -1,6 +1,6 @@
 """GPUs and switches, a line each: what they run, what they are set to, and who has them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from nodeagent.model.findings import Outcome
@@ -170,28 +170,3 @@ def _document(each: Row) -> dict[str, Any]:
             answer.of: {"yes": answer.yes, "why": shown(answer.why)} for answer in each.capability
         }
     return found
-
-
-def drift(before: Mapping[str, Row], now: Mapping[str, Row]) -> list[str]:
-    """What changed from one look to the next, a line each."""
-    told = [f"{bdf} is gone" for bdf in before.keys() - now.keys()]
-    told += [f"{bdf} is here" for bdf in now.keys() - before.keys()]
-    for bdf in sorted(before.keys() & now.keys()):
-        told += _drifted(before[bdf], now[bdf])
-    return sorted(told)
-
-
-_WATCHED = ("active", "configured", "driver", "group", "state")
-
-
-def _drifted(before: Row, now: Row) -> list[str]:
-    changed = [
-        f"{name} {_word(getattr(now, name))} (was {_word(getattr(before, name))})"
-        for name in _WATCHED
-        if getattr(before, name) != getattr(now, name)
-    ]
-    return [f"{now.bdf}: {', '.join(changed)}"] if changed else []
-
-
-def _word(value: object) -> str:
-    return "?" if value is None else str(value)
