@@ -60,7 +60,7 @@ class Bell:
     def wait(self, seconds: float) -> Rang:
         """Until something rings, or for that long."""
         number = self._kernel.fileno() if self._kernel else None
-        heard = [self._ear] if number is None else [self._ear, number]
+        heard = [self._ear.fileno()] if number is None else [self._ear.fileno(), number]
         if not (self._stop or self._look):
             select.select(heard, [], [], max(0.0, seconds))
         self._drain()

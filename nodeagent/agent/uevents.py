@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SUBSYSTEMS = ("pci", "cpu", "vfio", "drivers", "module")
-_SETTLE_S = 0.05
-"""One plug is several events, and a driver binds a moment after them: one look for all."""
+_SETTLE_S = 0.1
+"""One plug is several events, and a driver binds a moment after them: one look for all. A device
+that comes and goes without end costs ten looks a second, and no more."""
 
 
 class Ear:
@@ -35,15 +36,18 @@ class Ear:
         if number is None:
             time.sleep(seconds)
             return False
-        heard, _, _ = select.select([number], [], [], seconds)
-        if not heard:
-            return False
-        time.sleep(_SETTLE_S)
-        self.drain()
-        return True
+        select.select([number], [], [], seconds)
+        return self.drain()
 
     def drain(self) -> bool:
-        """Take what waits; whether there was anything."""
+        """Take what waits, and what comes right after it; whether there was anything."""
+        if not self._taken():
+            return False
+        time.sleep(_SETTLE_S)
+        self._taken()
+        return True
+
+    def _taken(self) -> bool:
         heard = False
         while self._monitor is not None and self._monitor.poll(timeout=0) is not None:
             heard = True
