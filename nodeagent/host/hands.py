@@ -38,6 +38,9 @@ class Hand:
                 {"LC_ALL": "C"},
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, theirs.fileno(), _ORDERS),
+                    # Whoever reads what we print must not wait for one that is stuck.
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
                     (os.POSIX_SPAWN_DUP2, lock, _LOCK),
                 ],
                 setsid=True,
