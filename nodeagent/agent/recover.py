@@ -83,6 +83,8 @@ def _climb(at: Workplace, bdf: str, told: Told, stopped: Callable[[], bool]) -> 
         after = examine(at.machine, bdf)
         if after is not None and after.trouble is None:
             return attempt
+    if examine(at.machine, bdf) is None:
+        at.debts.settle(bdf)  # there is nothing left to give a driver to
     raise HostError(f"{bdf} does not come back", hint="power cycle the node")
 
 

@@ -77,7 +77,7 @@ def obstacle(target: Target, mode: CcMode | None = None) -> BlockedError | None:
     """Why nothing may be done to the device, or None."""
     bdf = target.bdf
     seen = (target.driver, target.override, target.holders, target.awake, target.decodes)
-    for gap in (*seen, target.control, target.configured):
+    for gap in (*seen, target.control):
         if isinstance(gap, Unreadable):
             return BlockedError(f"will not change {bdf}: {gap}")
     if isinstance(target.holders, tuple) and target.holders:
@@ -86,6 +86,8 @@ def obstacle(target: Target, mode: CcMode | None = None) -> BlockedError | None:
             f"{bdf} is in use by {target.holders[0]}{more}", hint="stop what has it, then again"
         )
     configured = target.configured
+    if isinstance(configured, Unreadable):
+        return BlockedError(f"will not change {bdf}: {configured}")
     if mode and isinstance(configured, Configured) and not is_possible(configured, mode):
         return BlockedError(f"{bdf} cannot be {mode}", hint=_way_out(configured, mode))
     return None

@@ -40,7 +40,7 @@ def do(step: Step, target: Target | None, machine: Changeable, debts: Debts) -> 
         raise HostError(f"cannot {step}") from error
 
 
-def _do(  # noqa: C901, PLR0912 - a case for each step
+def _do(  # noqa: C901 - a case for each step
     step: Step, target: Target, machine: Changeable, debts: Debts
 ) -> None:
     bdf = step.bdf
@@ -63,11 +63,7 @@ def _do(  # noqa: C901, PLR0912 - a case for each step
             with machine.bar0(bdf) as regs:
                 _fsp(regs, target.line, machine).stage(mode)
         case Reset(method=method):
-            if method:
-                before = target.reset_method if isinstance(target.reset_method, str) else "default"
-                debts.owe(bdf, reset_method=before)
-                machine.write(bdf, f"{_DEVICES}/{bdf}/reset_method", method)
-            machine.write(bdf, f"{_DEVICES}/{bdf}/reset", "1")
+            _reset(target, method, machine, debts)
         case Remove():
             debts.owe(bdf, removed=True)
             machine.write(bdf, f"{_DEVICES}/{bdf}/remove", "1")
@@ -81,6 +77,22 @@ def _do(  # noqa: C901, PLR0912 - a case for each step
             _rest(target, machine, debts)
         case _:
             assert_never(step)
+
+
+def _reset(target: Target, method: str, machine: Changeable, debts: Debts) -> None:
+    """By one method alone where that is asked for; the list is as before when this returns."""
+    bdf = target.bdf
+    methods = f"{_DEVICES}/{bdf}/reset_method"
+    if not method:
+        machine.write(bdf, f"{_DEVICES}/{bdf}/reset", "1")
+        return
+    before = target.reset_method if isinstance(target.reset_method, str) else "default"
+    debts.owe(bdf, reset_method=before)
+    machine.write(bdf, methods, method)
+    try:
+        machine.write(bdf, f"{_DEVICES}/{bdf}/reset", "1")
+    finally:
+        machine.write(bdf, methods, before)
 
 
 def _rest(target: Target, machine: Changeable, debts: Debts) -> None:
