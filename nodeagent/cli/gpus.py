@@ -9,13 +9,16 @@ import click
 
 from nodeagent.cli.options import Seconds, host_options, output_option
 from nodeagent.cli.output import say
-from nodeagent.errors import UsageError
+from nodeagent.errors import HostError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from nodeagent.agent.asking import Answers
     from nodeagent.cli.options import Chosen
+    from nodeagent.model.findings import Outcome
+    from nodeagent.model.pci import Devices, Gpu
+    from nodeagent.model.words import CcMode
     from nodeagent.report.drift import Watched
     from nodeagent.report.gpus import Row
     from nodeagent.seams import Machine
@@ -67,11 +70,11 @@ def command(  # noqa: PLR0913 - one for each option
         from nodeagent.cli.drifting import follow  # noqa: PLC0415 - see the style guide, §6
 
         return follow(
-            lambda: looked(chosen, verbose=False, ask=ask_firmware),
+            lambda: _watched(chosen, ask=ask_firmware),
             every or _EVERY_S,
             live=chosen.capture is None and chosen.sim is None,
         )
-    found, _ = looked(chosen, verbose=verbose, ask=ask_firmware)
+    found = _rows(chosen, verbose=verbose, ask=ask_firmware)
     if output == "table":
         from nodeagent.report.gpus import text  # noqa: PLC0415
 
@@ -84,32 +87,65 @@ def command(  # noqa: PLR0913 - one for each option
     return 0
 
 
-def looked(chosen: Chosen, *, verbose: bool, ask: bool) -> tuple[list[Row], Watched]:
-    """A row for each device, and what `--watch` watches."""
+def _rows(chosen: Chosen, *, verbose: bool, ask: bool) -> list[Row]:
+    """From the devices alone: the rest of the host is not looked at."""
+    from nodeagent.cli.switching import standing_of  # noqa: PLC0415
+    from nodeagent.facts import gpu, pci  # noqa: PLC0415
+    from nodeagent.facts.kernel import read_lockdown  # noqa: PLC0415
+    from nodeagent.facts.look import BOOT_ID  # noqa: PLC0415
+    from nodeagent.model.pci import Known  # noqa: PLC0415
+    from nodeagent.model.seen import Unreadable, known  # noqa: PLC0415
+
+    with opened(chosen, ask=ask) as (machine, answers), machine.look():
+        devices = gpu.read(
+            machine,
+            pci.nvidia_functions(machine.files),
+            boot_id=machine.files.read(BOOT_ID, 64),
+            known=Known(asked=answers),
+        )
+        if isinstance(devices, Unreadable):
+            raise HostError(f"the GPUs cannot be looked at: {devices}")
+        standing = standing_of(devices, known(read_lockdown(machine.files)) or "")
+        return [_row(machine, each, standing, verbose=verbose) for each in _all(devices)]
+
+
+def _watched(chosen: Chosen, *, ask: bool) -> tuple[list[Row], Watched]:
+    """A row for each device, and what is watched of the whole host."""
     from nodeagent.cli.looking import look  # noqa: PLC0415
     from nodeagent.cli.switching import devices_of, standings  # noqa: PLC0415
-    from nodeagent.facts import capability  # noqa: PLC0415
     from nodeagent.model.pci import Known  # noqa: PLC0415
     from nodeagent.report.drift import watched  # noqa: PLC0415
-    from nodeagent.report.gpus import Answer, row  # noqa: PLC0415
 
-    found = []
     with opened(chosen, ask=ask) as (machine, answers):
         facts, judgement = look(
             machine, profile=chosen.profile, want=chosen.mode, known=Known(asked=answers)
         )
-        devices, standing = devices_of(facts), standings(facts)
-        for each in (*devices.gpus, *devices.switches):
-            told: list[Answer] = []
-            if verbose:
-                able = capability.read(machine, each)
-                told = [
-                    Answer("architecture", *able.architecture),
-                    Answer("product", *able.product),
-                    Answer("this unit", *able.unit),
-                ]
-            found.append(row(each, standing[each.bdf], told))
-    return found, watched(facts, judgement, standing)
+        standing = standings(facts)
+        devices = _all(devices_of(facts))
+        rows = [_row(machine, each, standing, verbose=False) for each in devices]
+    return rows, watched(facts, judgement, standing)
+
+
+def _all(devices: Devices) -> tuple[Gpu, ...]:
+    return (*devices.gpus, *devices.switches)
+
+
+def _row(
+    machine: Machine, device: Gpu, standing: Mapping[str, CcMode | Outcome], *, verbose: bool
+) -> Row:
+    from nodeagent.report.gpus import Answer, row  # noqa: PLC0415
+
+    if not verbose:
+        return row(device, standing[device.bdf])
+    from nodeagent.facts import capability  # noqa: PLC0415
+
+    able = capability.read(machine, device)
+    told = [
+        Answer("architecture", *able.architecture),
+        Answer("product", *able.product),
+        Answer("this unit", *able.unit),
+    ]
+    return row(device, standing[device.bdf], told)
 
 
 @contextlib.contextmanager

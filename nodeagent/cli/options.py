@@ -90,9 +90,9 @@ class Chosen:
         """Something sleeps or is owed, and we may write."""
         if self.capture is not None or (self.sim is None and os.geteuid() != 0):
             return False
-        from nodeagent.facts import switching  # noqa: PLC0415 - not for captures
+        from nodeagent.facts import pci  # noqa: PLC0415 - not for captures
 
-        return switching.is_idle(machine) or self._owes()
+        return pci.is_any_silent(machine) or self._owes()
 
     def _owes(self) -> bool:
         try:

@@ -33,11 +33,14 @@ def lockdown_of(facts: Facts) -> str:
 
 
 def standings(facts: Facts) -> Mapping[str, CcMode | Outcome]:
+    return standing_of(devices_of(facts), lockdown_of(facts))
+
+
+def standing_of(devices: Devices, lockdown: str) -> Mapping[str, CcMode | Outcome]:
     """Each device's mode, or why it has none, as the checks judge it."""
     from nodeagent.checks.gpu import Mode, modes  # noqa: PLC0415
 
-    devices = devices_of(facts)
-    found = modes((*devices.gpus, *devices.switches), lockdown_of(facts))
+    found = modes((*devices.gpus, *devices.switches), lockdown)
     return {bdf: each.mode if isinstance(each, Mode) else each for bdf, each in found.items()}
 
 

@@ -27,6 +27,7 @@ _PARAMETERS = {
 }
 _MISC = ("/sys/fs/cgroup/misc", "/sys/fs/cgroup/misc/misc")
 _MAX_KERNELS = 64
+_LOCKDOWN = "/sys/kernel/security/lockdown"
 
 
 def read(machine: Machine) -> Kernel:
@@ -55,11 +56,7 @@ def read(machine: Machine) -> Kernel:
         installed=_installed(files),
         max_pfn=parsed("/proc/zoneinfo", files.read("/proc/zoneinfo", _ZONEINFO_LIMIT), max_pfn),
         efi=files.has("/sys/firmware/efi"),
-        lockdown=parsed(
-            "/sys/kernel/security/lockdown",
-            files.read("/sys/kernel/security/lockdown", 128),
-            lockdown,
-        ),
+        lockdown=read_lockdown(files),
         kvm=machine.probes.kvm(),
     )
 
@@ -220,6 +217,10 @@ def max_pfn(text: str) -> int:
     if not highest:
         raise ValueError(text)
     return highest
+
+
+def read_lockdown(files: Files) -> Seen[str]:
+    return parsed(_LOCKDOWN, files.read(_LOCKDOWN, 128), lockdown)
 
 
 def lockdown(text: str) -> str:

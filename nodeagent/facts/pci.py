@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from nodeagent.facts.parse import number, parsed, read_number
 from nodeagent.model.pci import NVIDIA, Bar, PciFunction
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import Files
+from nodeagent.seams import Files, Machine
 
 DEVICES = "/sys/bus/pci/devices"
 _COMMAND = 0x04
+_MEMORY = 1 << 1
 _IO = 1
 _BAR_COUNT = 6
 _HEX = frozenset("0123456789abcdef")
@@ -32,6 +33,21 @@ def nvidia_functions(files: Files) -> tuple[PciFunction, ...] | Unreadable:
                 return function
             found.append(function)
     return tuple(found)
+
+
+def is_any_silent(machine: Machine) -> bool:
+    """Whether some GPU or switch sleeps, or has its memory decode off: then it says nothing."""
+    with machine.look():
+        found = nvidia_functions(machine.files)
+    if isinstance(found, Unreadable):
+        return False
+    return any(_is_silent(each) for each in found if each.is_gpu or each.is_nvswitch)
+
+
+def _is_silent(function: PciFunction) -> bool:
+    command = function.command
+    asleep = isinstance(function.power_state, str) and function.power_state != "D0"
+    return asleep or (isinstance(command, int) and not command & _MEMORY)
 
 
 def is_address(name: str) -> bool:

@@ -28,14 +28,6 @@ def read(machine: Machine) -> tuple[Target, ...] | Unreadable:
         return targets(machine, found)
 
 
-def is_idle(machine: Machine) -> bool:
-    """Whether some device sleeps, or has its memory decode off: then it would say nothing."""
-    found = read(machine)
-    return not isinstance(found, Unreadable) and any(
-        each.awake is False or each.decodes is False for each in found
-    )
-
-
 def targets(machine: Machine, devices: Devices) -> tuple[Target, ...]:
     """Those of a look that was taken already."""
     return tuple(
