@@ -2,12 +2,13 @@
 PY := .venv/bin/python
 TESTS_ON_REAL_PARTS := tests/machine tests/peer tests/controlplane tests/node tests/bench
 
-.PHONY: help run test test-unit soak check format hosts docs lock parts unit kill clean
+.PHONY: help run test test-unit soak check format hosts docs lock parts unit kill hardware clean
 help:
 	@echo 'make run         this machine, a captured ready node, a broken one, and the demo; needs no root'
 	@echo 'make test        everything: checks, unit tests, real control plane, real node; needs root'
 	@echo 'make test-unit   checks and unit tests; needs no root'
 	@echo 'make soak        make test with the full random counts'
+	@echo 'make hardware    read-only claims on a real Hopper GPU or newer; needs root and one of them'
 	@echo 'make format      let ruff format and fix'
 	@echo 'make hosts       write every captured host to tests/hosts'
 	@echo 'make docs        write docs/ and man/ from the pages and the help of the commands'
@@ -38,6 +39,9 @@ parts:
 
 unit: check
 	@$(PY) -m pytest tests/unit
+
+hardware:
+	@$(PY) -m pytest tests/hardware -m hardware
 
 kill:
 	@$(PY) -m pytest tests/kill

@@ -13,6 +13,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:  # noqa: ARG001 - pyte
     write_stale(kept=False)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What needs a real GPU runs where it is asked for, and is counted as deselected elsewhere."""
+    if config.option.markexpr:
+        return
+    real = [item for item in items if item.get_closest_marker("hardware")]
+    if real:
+        items[:] = [item for item in items if item not in real]
+        config.hook.pytest_deselected(items=real)
+
+
 @pytest.fixture(scope="session")
 def hosts() -> Path:
     """The folder of captured hosts, one folder each."""
