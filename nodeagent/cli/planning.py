@@ -93,6 +93,8 @@ def told(plan: Plan, output: str, *, verbose: bool) -> str:
         return serialise(found, output)
     names = report.Names(frozenset(each.bdf for each in plan.now.devices.switches))
     bring = _bring(plan, names)
+    if not plan.wanted.modes:
+        return report.text("nothing to do: no device here has modes", [], plan.wanted.notes)
     if not plan.waves:
         return report.text(f"nothing to do: {bring} already", [], plan.wanted.notes)
     lines = report.lines(waves, names)

@@ -51,7 +51,7 @@ def wanted(wish: Wish, now: Situation) -> Wanted:
         _demand_switches(now.devices)
     notes += _demand_whole(chosen, wish, now)
     notes += _demand_host(wish, now)
-    return Wanted(_modes(chosen, wish, now), tuple(dict.fromkeys(notes)))
+    return Wanted(_modes(chosen, wish, now), tuple(notes))
 
 
 def address(word: str) -> str:
@@ -95,11 +95,12 @@ def _demand_capable(chosen: Sequence[Gpu], wish: Wish, now: Situation) -> list[s
     notes = []
     for gpu in chosen:
         if gpu.chip is None and not wish.only and wish.mode is CcMode.OFF:
-            notes.append(f"{gpu.bdf} knows no confidential mode, and is left alone")
+            notes.append(f"{_foreign(gpu, now)}, and is left alone")
         elif gpu.chip is None:
+            others = any(each.chip for each in chosen)
             raise BlockedError(
-                f"{gpu.bdf} (device id {gpu.pci.device:#06x}) knows no confidential mode",
-                hint="name the GPUs that do by --gpu" if not wish.only else None,
+                f"will not change {_foreign(gpu, now)}",
+                hint="name the GPUs that have one by --gpu" if others else None,
             )
         else:
             _demand_sound(now.modes.get(gpu.bdf))
@@ -108,6 +109,14 @@ def _demand_capable(chosen: Sequence[Gpu], wish: Wish, now: Situation) -> list[s
                 name = gpu.chip.product or gpu.chip.name
                 raise BlockedError(f"{gpu.bdf} ({name}) is tied to a Grace CPU: no mode but off")
     return notes
+
+
+def _foreign(gpu: Gpu, now: Situation) -> str:
+    """Too old for a confidential mode is not the same as too new to be known here."""
+    standing = now.modes.get(gpu.bdf)
+    if isinstance(standing, Outcome):
+        return standing.seen
+    return f"{gpu.bdf}: nothing is known of device id {gpu.pci.device:#06x}"
 
 
 _CURABLE = frozenset({"GPU_MODE_INVALID", "GPU_BOOT_INCOMPLETE", "GPU_ASLEEP", "GPU_IN_USE"})
