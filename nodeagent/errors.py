@@ -29,9 +29,11 @@ class HostError(AgentError):
 class StuckWriteError(HostError):
     """A write to an attribute of sysfs that did not return: it goes on, and nobody can end it."""
 
-    def __init__(self, path: str, after_s: float) -> None:
+    def __init__(self, path: str, after_s: float, *, held_by: str = "") -> None:
+        self.path, self.after_s = path, after_s
+        held = f"; the device is held by {held_by}" if held_by else ""
         super().__init__(
-            f"the write to {path} did not return within {after_s:g} s",
+            f"the write to {path} did not return within {after_s:g} s{held}",
             hint="the kernel waits for whoever uses the device; nothing else is tried on it",
         )
 

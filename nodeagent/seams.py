@@ -143,5 +143,8 @@ class Changeable(Machine, Protocol):
     def bar0(self, bdf: str) -> AbstractContextManager[Bar0]:
         """A device's registers, mapped for writing for the length of the block."""
 
+    def config(self, bdf: str) -> AbstractContextManager[Seen[Parts]]:
+        """A device's configuration space, for reading while devices are driven side by side."""
+
     @property
     def clock(self) -> Clock: ...

@@ -58,7 +58,7 @@ def _answer(
         return Unreadable(firmware, "is not asked while it sleeps")
     if target.booted is not True:
         return Unreadable(firmware, "does not answer before it has booted")
-    asked = switching.asked(target, lambda bdf, line: devices.configured(machine, bdf, line))
+    asked = switching.asked(target, lambda each: devices.configured(machine, each))
     if isinstance(asked.configured, Configured | Unreadable):
         return asked.configured
     return Unreadable(firmware, "did not answer")

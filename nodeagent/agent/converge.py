@@ -7,7 +7,7 @@ from nodeagent.agent.together import Together, side_by_side
 from nodeagent.debts import Debts
 from nodeagent.errors import AgentError, HostError, StuckWriteError
 from nodeagent.facts import switching
-from nodeagent.model.knobs import Configured, Line
+from nodeagent.model.knobs import Configured
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.switching import Debt, Step, Target
 from nodeagent.model.words import CcMode
@@ -81,6 +81,15 @@ def converge(  # noqa: PLR0913 - each is a thing of its own
     return Outcome(run.proven, run.failed, run.before, frozenset(run.changed))
 
 
+def _with_holders(stuck: StuckWriteError, bdf: str, machine: Changeable) -> StuckWriteError:
+    """Who has the device open by now: that is whom the kernel waits for."""
+    found = switching.read(machine)
+    targets = () if isinstance(found, Unreadable) else found
+    holders = [each.holders for each in targets if each.bdf == bdf]
+    named = holders[0] if holders and isinstance(holders[0], tuple) else ()
+    return StuckWriteError(stuck.path, stuck.after_s, held_by=", ".join(map(str, named)))
+
+
 class _Run:
     """What one call keeps between two waves; none of it is needed to go on after a crash."""
 
@@ -137,8 +146,8 @@ class _Run:
     def _asked(self, target: Target) -> Target:
         return switching.asked(target, self._configured)
 
-    def _configured(self, bdf: str, line: Line) -> Configured:
-        return devices.configured(self._machine, bdf, line)
+    def _configured(self, target: Target) -> Configured:
+        return devices.configured(self._machine, target)
 
     def step(self, *, back_only: bool) -> bool:
         """Do the next wave; False where there is none. Or only give back what is owed."""
@@ -166,6 +175,8 @@ class _Run:
         error: AgentError | None = None
         try:
             devices.do(step, target, self._machine, self._debts)
+        except StuckWriteError as stuck:
+            error = _with_holders(stuck, step.bdf, self._machine)
         except AgentError as failure:
             error = failure
         self._told.ended(step, error)

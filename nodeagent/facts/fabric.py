@@ -9,7 +9,7 @@ from nodeagent.facts.parse import number, parsed, read_number
 from nodeagent.model.fabric import Acs, Aperture, Bridge, Link, Security, Slot
 from nodeagent.model.pci import NVIDIA, PciFunction
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import Files
+from nodeagent.seams import Files, Parts
 
 _MAX_DEPTH = 16  # bridges on one path; switches behind switches make five
 _ACS, _ATS, _VSEC, _DVSEC = 0x0D, 0x0F, 0x0B, 0x23
@@ -109,6 +109,15 @@ def _ats(space: Space, extended: Extended) -> Seen[bool]:
         return at
     word = space.word(at + 6, 2)
     return word if isinstance(word, Unreadable) else bool(word & _ATS_ENABLED)
+
+
+def is_closed(path: str, parts: Seen[Parts], family: str) -> bool | None:
+    """Whether a device's BARs answer nobody yet; None where it has no such firewall to show."""
+    space = config_space.space(path, parts)
+    if isinstance(space, Unreadable):
+        return None
+    found = _security(space, space.extended(), family)
+    return found.firewall if isinstance(found, Security) else None
 
 
 def _security(space: Space, extended: Extended, family: str | None) -> Seen[Security]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from nodeagent.errors import HostError
 from nodeagent.facts import gpu, pci
-from nodeagent.model.knobs import Configured, Line, line_of
+from nodeagent.model.knobs import Configured, line_of
 from nodeagent.model.modes import BOOTED, decode
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, is_dead
 from nodeagent.model.seen import Seen, Unreadable
@@ -12,7 +12,7 @@ from nodeagent.model.switching import Target
 from nodeagent.model.words import CcMode
 from nodeagent.seams import Machine
 
-Ask = Callable[[str, Line], Configured]
+Ask = Callable[[Target], Configured]
 """Asks a device's firmware what it is configured to; HostError where it does not say."""
 
 _MEMORY = 1 << 1
@@ -40,7 +40,7 @@ def targets(machine: Machine, devices: Devices) -> tuple[Target, ...]:
 def asked(target: Target, ask: Ask) -> Target:
     """With what its firmware says the next reset brings. Writes to its mailbox."""
     try:
-        return target._replace(configured=ask(target.bdf, target.line))
+        return target._replace(configured=ask(target))
     except HostError as error:
         gap = Unreadable(f"{target.bdf}: its firmware", str(error))
         return target._replace(configured=gap)
@@ -54,6 +54,7 @@ def _target(machine: Machine, device: Gpu) -> Target:
         bdf=bdf,
         family=family,
         line=line_of(family),
+        device=function.device,
         driver=function.driver,
         override=function.override,
         holders=device.holders,

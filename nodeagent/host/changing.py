@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from nodeagent import locks as locking
 from nodeagent.host import hands, mmio
 from nodeagent.host.live import LiveMachine
-from nodeagent.host.root import Root
+from nodeagent.host.root import OpenFile, Root, why
 from nodeagent.host.sev import Psp
-from nodeagent.seams import Bar0
+from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.seams import Bar0, Parts
 
 _DEVICES = "/sys/bus/pci/devices"
 _COMMAND, _MEMORY = 0x04, 1 << 1
@@ -73,6 +74,19 @@ class ChangingMachine(LiveMachine):
         """OSError where it cannot be mapped: the kernel's lockdown forbids it, for one."""
         descriptor = self._open(f"{_DEVICES}/{bdf}/resource0", os.O_RDWR | os.O_SYNC | _COMMON)
         return mmio.writable(descriptor)
+
+    @contextlib.contextmanager
+    def config(self, bdf: str) -> Iterator[Seen[Parts]]:
+        path = f"{_DEVICES}/{bdf}/config"
+        try:
+            descriptor = self._open(path, os.O_RDONLY | _COMMON)
+        except OSError as error:
+            yield Unreadable(path, why(error))
+            return
+        try:
+            yield OpenFile(path, descriptor)
+        finally:
+            os.close(descriptor)
 
     def _open(self, path: str, flags: int) -> int:
         """A walk of its own: folders of sysfs that were kept open may be those of a device gone."""

@@ -22,6 +22,7 @@ class Target(NamedTuple):
     bdf: str
     family: str
     line: Line
+    device: int
     driver: Seen[str]
     override: Seen[str]
     holders: Seen[tuple[Holder, ...]]

@@ -5,13 +5,13 @@ What is not modelled comes from a base, any host that can be looked at: a captur
 
 import errno
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import Bar0, Clock, Files, Machine, Probes, Registers
+from nodeagent.seams import Bar0, Clock, Files, Machine, Parts, Probes, Registers
 from nodeagent.sim.bus import DEVICES, DRIVERS, Bus
 from nodeagent.sim.overlay import OverlaidFiles
 from nodeagent.sim.place import Place
@@ -75,6 +75,9 @@ class SimMachine:
         self.touch(f"before {path} {text}")
         self.bus.write(path, text.strip())
         self.touch(f"after {path} {text}")
+
+    def config(self, bdf: str) -> AbstractContextManager[Seen[Parts]]:
+        return self.files.parts(f"/sys/bus/pci/devices/{bdf}/config")
 
     def set_decode(self, bdf: str, *, on: bool) -> None:
         """The one bit of configuration space that anybody but the kernel writes."""

@@ -4,7 +4,7 @@ Any number of threads may use one: each question takes a connection that is free
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from nodeagent import locks as locking
 from nodeagent.errors import StuckWriteError
@@ -65,6 +65,9 @@ class RemoteMachine:
             self._lines.do("write", bdf, path, text, fds=fds, path=path)
         except SilentError as error:
             raise StuckWriteError(path, PATIENCE_S) from error
+
+    def config(self, bdf: str) -> AbstractContextManager[Seen[Parts]]:
+        return self.files.parts(f"/sys/bus/pci/devices/{bdf}/config")
 
     def set_decode(self, bdf: str, *, on: bool) -> None:
         self._lines.do("decode", bdf, on)

@@ -4,9 +4,11 @@ from typing import assert_never
 
 from nodeagent.debts import Debts
 from nodeagent.errors import HostError
-from nodeagent.host.gpu.boot import await_boot
+from nodeagent.facts import fabric
+from nodeagent.host.gpu.boot import await_boot, await_open
 from nodeagent.host.gpu.fsp import Fsp, open_fsp
-from nodeagent.model.knobs import Configured, Line
+from nodeagent.host.gpu.status import firmware_version
+from nodeagent.model.knobs import Configured
 from nodeagent.model.switching import (
     Await,
     Bind,
@@ -57,11 +59,12 @@ def _do(  # noqa: C901 - a case for each step
             debts.owe(bdf, decode=False)
             machine.set_decode(bdf, on=True)
         case Await():
+            await_open(lambda: _is_closed(machine, target), machine.clock)
             with machine.bar0(bdf) as regs:
                 await_boot(regs, target.family, machine.clock)
         case Stage(mode=mode):
             with machine.bar0(bdf) as regs:
-                _fsp(regs, target.line, machine).stage(mode)
+                _fsp(regs, target, machine).stage(mode)
         case Reset(method=method):
             _reset(target, method, machine, debts)
         case Remove():
@@ -107,11 +110,19 @@ def _rest(target: Target, machine: Changeable, debts: Debts) -> None:
     debts.settle(bdf)  # last: until then we still owe
 
 
-def configured(machine: Changeable, bdf: str, line: Line) -> Configured:
+def _is_closed(machine: Changeable, target: Target) -> bool:
+    """Behind the firewall that Blackwell's BARs are kept by while it boots (gpu-cc.md §9.4)."""
+    with machine.config(target.bdf) as parts:
+        return fabric.is_closed(f"{_DEVICES}/{target.bdf}/config", parts, target.family) is True
+
+
+def configured(machine: Changeable, target: Target) -> Configured:
     """What the firmware says that the next reset brings."""
-    with machine.bar0(bdf) as regs:
-        return _fsp(regs, line, machine).configured()
+    with machine.bar0(target.bdf) as regs:
+        return _fsp(regs, target, machine).configured()
 
 
-def _fsp(regs: Bar0, line: Line, machine: Changeable) -> Fsp:
-    return open_fsp(regs, machine.clock, line)
+def _fsp(regs: Bar0, target: Target, machine: Changeable) -> Fsp:
+    version = firmware_version(regs, target.family)
+    firmware = f"{version}, device id {target.device:#06x}"
+    return open_fsp(regs, machine.clock, target.line, firmware=firmware)

@@ -1,19 +1,25 @@
 """A switch of modes as it goes right, and as one device among many goes wrong."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from nodeagent.agent.converge import StillNeededError, Told
-from nodeagent.agent.together import side_by_side
+from nodeagent.agent.converge import StillNeededError, Told, converge
+from nodeagent.agent.together import in_turn, side_by_side
+from nodeagent.debts import Debts
 from nodeagent.errors import AgentError
-from nodeagent.model.switching import Reset, Stage, Step
+from nodeagent.model.switching import Reset, Stage, Step, Unbind
 from nodeagent.model.words import CcMode
 from nodeagent.plan.gpu import BlockedError
+from nodeagent.sim.clock import ManualClock
 from nodeagent.sim.device import BOOT_S, RESET_S
+from nodeagent.sim.machine import SimMachine
+from nodeagent.sim.node import node
 from tests.kill.board import ASLEEP, FOUND, OFF, ON, PPCIE, Board, Found, Run, Slot, addresses, chip
 from tests.kill.board import base as host
+from tests.unit.recalled import recalled
 
 GPUS = addresses(8)
 FIRST, OTHER = GPUS[:2]
@@ -179,3 +185,64 @@ def test_an_error_is_told_with_the_step_that_it_ended() -> None:
     [(step, error)] = [pair for pair in told if pair[1] is not None]
     assert isinstance(step, Stage)
     assert "CC_IN_BAND (knob 7) is 0" in str(error)
+
+
+def test_an_error_of_the_firmware_names_the_part_and_its_version() -> None:
+    one = board([FIRST])
+    one.places[FIRST].device.faults.answer_code = 0x202
+
+    outcome = run(one).converge({FIRST: ON})
+
+    assert "error 0x202" in str(outcome.failed[FIRST])
+    assert "(FSP firmware 4.17, device id 0x2330)" in str(outcome.failed[FIRST])
+
+
+def test_a_write_that_is_stuck_names_who_has_the_device_and_is_the_last_one() -> None:
+    """A VM that opened it in the very moment: the kernel waits for it, and we do not."""
+    told: list[str] = []
+    two = board([FIRST, OTHER])
+    switch = run(two)
+
+    def begins(step: Step) -> None:
+        told.append(str(step))
+        if isinstance(step, Unbind) and step.bdf == OTHER:
+            switch.machine.hold(OTHER, 4242, "qemu-system-x86")
+
+    def ended(_step: Step, _error: AgentError | None) -> None:
+        switch.machine.harm.clear()  # the model takes the race for our fault
+
+    switch.told = Told(begins, ended)
+    outcome = switch.converge({FIRST: ON, OTHER: ON})
+
+    assert outcome.proven == {FIRST: ON}
+    assert "did not return" in str(outcome.failed[OTHER])
+    assert "held by qemu-system-x86 (pid 4242" in str(outcome.failed[OTHER])
+    assert [line for line in told if OTHER in line][-1] == f"take {OTHER} away from vfio-pci"
+
+
+BLACKWELL = ["turin-hgx-b200", "genoa-rtx-pro-6000"]
+
+
+@pytest.fixture(params=BLACKWELL)
+def blackwell(request: pytest.FixtureRequest, hosts: Path) -> Iterator[SimMachine]:
+    with recalled(str(hosts / request.param)) as base:
+        yield node(base, ManualClock())
+
+
+def test_blackwell_comes_to_every_mode_that_it_has(blackwell: SimMachine, tmp_path: Path) -> None:
+    """Through its own mailbox, and behind its firewall for the first part of each boot."""
+    for mode in (ON, CcMode.DEVTOOLS, OFF, ON):
+        want = dict.fromkeys(blackwell.places, mode)
+        outcome = converge(blackwell, want, Debts(tmp_path), together=in_turn)
+        assert outcome.proven == want
+    knobs = [place.device.fsp.knobs for place in blackwell.places.values()]
+    assert {each[10] for each in knobs} == {0}  # the firewall of CC mode is no matter of ours here
+
+
+def test_a_firewall_that_stays_up_is_said_to(blackwell: SimMachine, tmp_path: Path) -> None:
+    first = next(iter(blackwell.places))
+    blackwell.places[first].device.faults.firewall_stays = True
+
+    outcome = converge(blackwell, {first: ON}, Debts(tmp_path), together=in_turn)
+
+    assert "still behind their firewall after 15 s" in str(outcome.failed[first])

@@ -28,6 +28,7 @@ def target(bdf: str = ONE, **more: Any) -> Target:  # noqa: ANN401 - any field o
         bdf=bdf,
         family="hopper",
         line=Line.HOPPER,
+        device=0x2330,
         driver=None,
         override="vfio-pci",
         holders=(),

@@ -1,5 +1,7 @@
 """Waits for a device's boot, and says what it showed if that does not come (gpu-cc.md §9.4)."""
 
+from collections.abc import Callable
+
 from nodeagent.host.gpu.status import FAMILIES
 from nodeagent.host.gpu.waiting import StuckError, wait_for
 from nodeagent.model.modes import BOOTED
@@ -11,6 +13,18 @@ TIMEOUT_S = {"hopper": 10.0, "ls10": 10.0, "gb100": 25.0, "gb202": 25.0}
 until its BARs answer at all."""
 
 _FSP_STATUS = (0x8F0320, 0x8F0324, 0x8F0328, 0x8F032C)
+
+
+FIREWALL_S, FIREWALL_STEP_S = 15.0, 0.010
+
+
+def await_open(is_closed: Callable[[], bool], clock: Clock) -> None:
+    """Until the BARs answer; configuration space says whether they do, registers could not."""
+    if not wait_for(lambda: not is_closed(), clock, timeout_s=FIREWALL_S, step_s=FIREWALL_STEP_S):
+        raise StuckError(
+            f"its BARs are still behind their firewall after {FIREWALL_S:g} s",
+            hint="look at its power",
+        )
 
 
 def await_boot(regs: Bar0, family: str, clock: Clock) -> None:

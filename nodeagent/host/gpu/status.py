@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from nodeagent.model.pci import GpuStatus, is_dead
 from nodeagent.model.seen import Seen, Unreadable
-from nodeagent.seams import Registers
+from nodeagent.seams import Bar0, Registers
 
 PMC_BOOT_0 = 0x0
 PMC_BOOT_1 = 0x4
@@ -50,6 +50,13 @@ def read_status(regs: Registers, family: str) -> GpuStatus:
         boot1=regs.read(PMC_BOOT_1),
         fsp=None if at.fsp is None else _version(regs.read(at.fsp), at.fsp),
     )
+
+
+def firmware_version(regs: Bar0, family: str) -> str:
+    """`4.17`, for what is said of an error; `unknown` where it is not told."""
+    at = FAMILIES[family].fsp
+    found = None if at is None else _version(regs.read(at), at)
+    return f"{found[0]}.{found[1]}" if isinstance(found, tuple) else "unknown"
 
 
 def _version(value: int | Unreadable, offset: int) -> Seen[tuple[int, int]]:
