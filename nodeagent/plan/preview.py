@@ -64,7 +64,7 @@ def _after(step: Step, target: Target) -> Target:
     """The device as it should be once the step is done."""
     match step:
         case Wake():
-            return target._replace(awake=True, decodes=target.driver is not None, control="on")
+            return target._replace(awake=True, control="on")
         case Unbind():
             return target._replace(driver=None, decodes=False)
         case Decode():
@@ -89,14 +89,14 @@ def _after(step: Step, target: Target) -> Target:
 
 
 def _staged(target: Target, mode: CcMode) -> Configured:
-    if isinstance(target.configured, Configured):
-        values = {int(each.knob): each.value for each in writes(target.configured, mode)}
-        return target.configured._replace(values={**target.configured.values, **values})
-    cc, devtools = mode in {CcMode.ON, CcMode.DEVTOOLS}, mode is CcMode.DEVTOOLS
+    """What tells the mode: of the knobs beside these none differs any more."""
     filtered = target.line is Line.HOPPER and mode in {CcMode.ON, CcMode.PPCIE}
-    values = {Knob.CC: int(cc), Knob.DEVTOOLS: int(devtools), Knob.FILTER: FILTER_ON * filtered}
-    if target.line is not Line.BLACKWELL:
-        values[Knob.PPCIE] = int(mode is CcMode.PPCIE)
+    values = {
+        Knob.CC: int(mode in {CcMode.ON, CcMode.DEVTOOLS}),
+        Knob.DEVTOOLS: int(mode is CcMode.DEVTOOLS),
+        Knob.FILTER: FILTER_ON * filtered,
+        Knob.PPCIE: int(mode is CcMode.PPCIE),
+    }
     return Configured(target.line, {int(knob): value for knob, value in values.items()})
 
 
@@ -115,6 +115,8 @@ def _owe(step: Step, target: Target | None, owed: dict[str, Debt]) -> None:
             owed[step.bdf] = old._replace(decode=False)
         case Rest():
             owed.pop(step.bdf, None)
+        case Rescan() if target is None:
+            owed.pop(step.bdf, None)  # whether it comes back, and how, nobody can foresee
         case _:
             pass
 
