@@ -8,13 +8,12 @@ from nodeagent.model.codes import Code
 from nodeagent.model.fabric import Security
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Outcome, bad, ok, skip, unknown
-from nodeagent.model.modes import ARCHITECTURES, BOOTED, decode
+from nodeagent.model.modes import ARCHITECTURES, BOOTED, FIRST_UNKNOWN, decode
 from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, Held, is_dead
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.text import printable
 from nodeagent.model.words import CcMode, Level
 
-_FIRST_UNKNOWN = 0x2900  # Ada ends below it, Blackwell begins (gpu-cc.md §4.1)
 _ALL_ONES = 0xFFFFFFFF
 _SECURITY_FAULT = frozenset({0xBADF0200, 0xBAD00200})
 _BMSAI = 1 << 8
@@ -63,7 +62,7 @@ def _fault(security: Seen[Security]) -> Outcome | None:
 
 def _unlisted(device_id: int) -> Outcome:
     """Older parts have no confidential mode; of newer ones nothing is known here."""
-    if device_id < _FIRST_UNKNOWN:
+    if device_id < FIRST_UNKNOWN:
         seen = f"device id {device_id:#06x} is no part with a confidential mode"
         return bad(Code.GPU_NOT_CAPABLE, seen)
     return unknown(Code.GPU_NOT_KNOWN, f"device id {device_id:#06x} is newer than what is known")

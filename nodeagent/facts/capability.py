@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from nodeagent import data
 from nodeagent.model.knobs import Configured
-from nodeagent.model.modes import ARCHITECTURES
+from nodeagent.model.modes import ARCHITECTURES, FIRST_UNKNOWN
 from nodeagent.model.pci import Gpu, GpuStatus, is_dead
 from nodeagent.model.seen import Unreadable
 from nodeagent.seams import Machine
@@ -28,18 +28,26 @@ def read(machine: Machine, gpu: Gpu) -> Capability:
 
 def _architecture(gpu: Gpu) -> tuple[bool | None, str]:
     device = f"device id {gpu.pci.device:#06x}"
+    if gpu.chip is None and gpu.pci.device >= FIRST_UNKNOWN:
+        return None, f"{device} is newer than what is known"
     if gpu.chip is None:
         return False, f"{device} is in no range of chips that can"
     boot0 = gpu.status.boot0 if isinstance(gpu.status, GpuStatus) else None
     if not isinstance(boot0, int) or is_dead(boot0):
-        return True, f"{gpu.chip.name} by {device}; BOOT_0 was not read"
-    if boot0 >> 24 & 0x1F != ARCHITECTURES[gpu.chip.family]:
+        return True, f"{gpu.chip.name} by {device}; BOOT_0 does not tell"
+    if not _agrees(boot0, gpu.chip.family):
         return None, f"{gpu.chip.name} by {device}, which BOOT_0 {boot0:#010x} contradicts"
-    return True, f"{gpu.chip.name} by {device}, and BOOT_0 {boot0:#010x} agrees"
+    return True, f"{gpu.chip.name} by {device}; BOOT_0 {boot0:#010x} agrees"
+
+
+def _agrees(boot0: int, family: str) -> bool:
+    return boot0 >> 24 & 0x1F == ARCHITECTURES[family]
 
 
 def _product(gpu: Gpu) -> tuple[bool | None, str]:
     table: Any = data.load("chips.json")["supported"]
+    if gpu.chip is None and gpu.pci.device >= FIRST_UNKNOWN:
+        return None, "not among the products that are known here"
     if gpu.chip is None:
         return False, "none of NVIDIA's confidential products"
     if gpu.chip.c2c:
@@ -55,7 +63,7 @@ def _product(gpu: Gpu) -> tuple[bool | None, str]:
 
 def _unit(machine: Machine, gpu: Gpu) -> tuple[bool | None, str]:
     if gpu.chip is None:
-        return False, "nothing to ask"
+        return None if gpu.pci.device >= FIRST_UNKNOWN else False, "nothing to ask"
     if isinstance(gpu.configured, Configured):
         return True, "its firmware answers for its knobs"
     if isinstance(gpu.configured, Unreadable):
@@ -64,6 +72,9 @@ def _unit(machine: Machine, gpu: Gpu) -> tuple[bool | None, str]:
         return None, "only its firmware knows: --ask-firmware"
     if not isinstance(gpu.status, GpuStatus):
         return None, "its fuses were not read"
+    boot0 = gpu.status.boot0
+    if isinstance(boot0, int) and not is_dead(boot0) and not _agrees(boot0, gpu.chip.family):
+        return None, "BOOT_0 tells of no GH100, so where its fuses are is not known"
     return _fuses(machine, gpu.bdf)
 
 

@@ -21,3 +21,6 @@ def decode(value: int, family: str) -> CcMode | None:
 
 ARCHITECTURES = {"hopper": 0x18, "gb100": 0x1A, "gb202": 0x1B, "ls10": 0x00}
 """BOOT_0 bits 28:24 by family: a device id that they contradict is not believed (§4.2)."""
+
+FIRST_UNKNOWN = 0x2900
+"""Ada ends below it, Blackwell begins (§4.1): from here on an unlisted id says nothing."""

@@ -82,6 +82,8 @@ def _configured(device: Gpu) -> CcMode | str | None:
 
 
 def _state(device: Gpu, outcome: Outcome | None) -> str:
+    if outcome is not None and outcome.verdict is Verdict.FAIL:
+        return outcome.seen.removeprefix(f"{device.bdf}: ")
     if isinstance(device.status, Held) and device.holders:
         seen = f", seen {device.remembered.at[11:16]}" if device.remembered else ""
         return f"in use{seen}"
@@ -102,13 +104,25 @@ def text(rows: Sequence[Row], *, verbose: bool = False) -> str:
     if not rows:
         return "no NVIDIA GPU or NVSwitch here"
     cells = [_cells(each) for each in rows]
-    widths = [max(len(line[at]) for line in (_HEAD[:-1], *cells)) for at in range(6)]
+    widths = _widths(cells)
     told = ["  ".join(_padded(_HEAD, widths))]
     for each, line in zip(rows, cells, strict=True):
         told += _told(each, line, widths)
         if verbose:
-            told += [f"    {says}" for says in _capability(each)]
+            told += [f"    {part}" for says in _capability(each) for part in says]
     return "\n".join(shown(each.rstrip()) for each in told)
+
+
+_DRIVER = _HEAD.index("DRIVER")
+_BELOW = "see below"
+
+
+def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
+    """As wide as what is in them; a driver's name gives way to the state."""
+    widths = [max(len(line[at]) for line in (_HEAD[:-1], *cells)) for at in range(6)]
+    over = sum(widths) + 2 * len(widths) + len(_BELOW) - _WIDTH
+    widths[_DRIVER] = max(widths[_DRIVER] - max(over, 0), len("DRIVER"))
+    return widths
 
 
 def _cells(each: Row) -> tuple[str, ...]:
@@ -124,28 +138,34 @@ def _summary(each: Row) -> str:
 
 
 def _padded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]
+    cells = zip(line, widths, strict=False)
+    return [*(printable(cell, width).ljust(width) for cell, width in cells), line[-1]]
 
 
 def _told(each: Row, line: Sequence[str], widths: Sequence[int]) -> list[str]:
     room = _WIDTH - sum(widths) - 2 * len(widths)
     state = line[-1]
     long = len(state) > room
-    told = ["  ".join(_padded([*line[:-1], "see below" if long else state], widths))]
+    told = ["  ".join(_padded([*line[:-1], _BELOW if long else state], widths))]
     more = [state] if long else []
     more += [f"has it open: {holder}" for holder in each.holders]
     return told + [f"    {part}" for said in more for part in _split(said, _WIDTH - 4)]
 
 
-def _split(said: str, width: int) -> list[str]:
+def _split(said: str, width: int, indent: int = 2) -> list[str]:
     import textwrap  # noqa: PLC0415 - for what does not fit alone
 
-    return textwrap.wrap(shown(said), width, subsequent_indent="  ")
+    return textwrap.wrap(shown(said), width, subsequent_indent=" " * indent)
 
 
-def _capability(each: Row) -> list[str]:
+def _capability(each: Row) -> list[list[str]]:
+    """Three answers, the lines of each."""
     word = {True: "yes", False: "no", None: "not known"}
-    return [f"{answer.of:<12}  {word[answer.yes]:<9}  {answer.why}" for answer in each.capability]
+    heads = [f"{answer.of:<12}  {word[answer.yes]:<9}  " for answer in each.capability]
+    return [
+        _split(head + answer.why, _WIDTH - 4, len(head))
+        for head, answer in zip(heads, each.capability, strict=True)
+    ]
 
 
 def document(rows: Sequence[Row]) -> dict[str, Any]:
