@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nodeagent.cli.output import say, terminal_size
 from nodeagent.errors import HostError
-from nodeagent.report.drift import drifts
+from nodeagent.report.drift import drifts, last_known
 from nodeagent.report.gpus import text
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def follow(look: Callable[[], tuple[Sequence[Row], Watched]], every_s: float, *,
                     told = [*told, *fresh][-_SHOWN:]
                     if not _show(rows, told, fresh):
                         return 0
-                before = now
+                before = last_known(before, now)
         except KeyboardInterrupt:
             return 0
 
