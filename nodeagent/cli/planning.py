@@ -67,9 +67,10 @@ def make(
     )
     now = situation(facts, judgement)
     found = wanted(asks, now)
+    devices = devices_of(facts)
+    told = {each.bdf: each.configured for each in (*devices.gpus, *devices.switches)}
     targets = [
-        each._replace(configured=answers.get(each.bdf))
-        for each in switching.targets(machine, devices_of(facts))
+        each._replace(configured=told[each.bdf]) for each in switching.targets(machine, devices)
     ]
     blocked = planner.obstacles(targets, found.modes)
     if blocked:

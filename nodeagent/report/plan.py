@@ -75,14 +75,14 @@ def wrapped(words: str, first: str, rest: str) -> list[str]:
 
 
 def document(
-    mode: str,
+    mode: CcMode,
     want: Mapping[str, CcMode],
     waves: Iterable[tuple[Sequence[Step], Sequence[str]]],
     notes: Iterable[str],
 ) -> dict[str, Any]:
     return {
         "version": 1,
-        "mode": mode,
+        "mode": mode.value,
         "devices": [{"bdf": bdf, "mode": each.value} for bdf, each in sorted(want.items())],
         "notes": [shown(note) for note in notes],
         "waves": [
