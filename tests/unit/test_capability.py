@@ -105,6 +105,14 @@ FIRMWARE = "only its firmware knows: --ask-firmware"
             ),
         ),
         (
+            _as(0x2322),
+            Capability(
+                (True, "gh100 by device id 0x2322; BOOT_0 0x180000a1 agrees"),
+                (True, "H800 is one that NVIDIA supports"),
+                (True, FUSES),
+            ),
+        ),
+        (
             _as(0x2342),
             Capability(
                 (True, "gh100 by device id 0x2342; BOOT_0 0x180000a1 agrees"),

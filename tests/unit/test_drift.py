@@ -4,15 +4,17 @@ from collections.abc import Callable
 
 import pytest
 
+from nodeagent.capture.archive import open_capture
 from nodeagent.checks.judge import judge
 from nodeagent.cli.switching import standings
+from nodeagent.facts.look import look
 from nodeagent.model.facts import Facts
 from nodeagent.model.pci import Devices, Gpu
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import Profile
 from nodeagent.report.drift import Watched, drifts, last_known, watched
 from tests.hosts.draft import GPU
-from tests.unit.looks import HOSTS, facts_of
+from tests.unit.looks import HOSTS, Veiled, facts_of
 
 GAP = Unreadable("there", "EACCES: Permission denied")
 
@@ -46,6 +48,12 @@ def in_group(number: int | Unreadable | None) -> Callable[[Gpu], Gpu]:
 def with_online(cpus: tuple[int, ...] | Unreadable) -> Watched:
     facts = facts_of(HOSTS / "genoa-ready")
     return seen(facts._replace(cpus=facts.cpus._replace(online=cpus)))
+
+
+def with_hidden(*parts: str) -> Watched:
+    """The host where whatever has one of these in its name cannot be read."""
+    with open_capture(str(HOSTS / "genoa-ready")) as machine:
+        return seen(look(Veiled(machine, hidden=lambda name: any(each in name for each in parts))))
 
 
 READY = host()
@@ -95,6 +103,8 @@ def test_a_device_that_goes_and_comes_back_is_told_of_twice() -> None:
         changed(in_group(GAP)),
         with_online(GAP),
         host("genoa-no-privileges"),
+        with_hidden("kvm", "probe:", "cpuinfo"),
+        with_hidden(""),
         seen(facts_of(HOSTS / "genoa-ready")._replace(devices=GAP)),
     ],
 )
@@ -113,6 +123,10 @@ def test_what_changed_while_it_could_not_be_read_is_told_after(between: Watched)
 
     assert drifts(before, host("genoa-gpu-off")) == [f"{GPU}: mode off (was on)"]
     assert drifts(before, host("genoa-no-gpu")) == [f"{GPU} is gone"]
+
+
+def test_snp_that_cannot_be_told_is_said_so() -> None:
+    assert with_hidden("kvm", "probe:", "cpuinfo")["this host"]["SNP"] == "?"
 
 
 def test_a_device_that_is_gone_is_not_kept_in_mind() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+import yaml
 
 from nodeagent.checks.gpu import Mode, mode_of
 from nodeagent.model.findings import Outcome
@@ -261,9 +262,21 @@ def test_a_document_without_questions_has_no_answers() -> None:
 
 
 def test_a_sighting_stands_in_for_a_mode_that_nobody_may_read() -> None:
-    """Whatever the judgement calls the device."""
-    held = captured("genoa-gpu-held")._replace(
-        remembered=Sighting(CcMode.DEVTOOLS, "2026-11-20T23:59:00Z")
+    """Even beside a fault: what it ran in before is worth knowing then."""
+    seen = Sighting(CcMode.DEVTOOLS, "2026-11-20T23:59:00Z")
+    held = captured("genoa-gpu-held")._replace(remembered=seen)
+    fault = captured("genoa-gpu-security-fault")._replace(
+        status=Held((QEMU,)), holders=(QEMU,), remembered=seen
     )
 
     assert (row_of(held).active, row_of(held).state) == (CcMode.DEVTOOLS, "in use, seen 23:59")
+    assert row_of(fault).active is CcMode.DEVTOOLS
+
+
+@pytest.mark.parametrize("host", ["genoa-hgx-h100", "genoa-gpu-asked", "genoa-no-gpu"])
+def test_json_and_yaml_say_the_same(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run("gpus", "-v", "-o", "json", "--capture", HOSTS / host)
+    as_json = json.loads(capsys.readouterr().out)
+    run("gpus", "-v", "-o", "yaml", "--capture", HOSTS / host)
+
+    assert yaml.safe_load(capsys.readouterr().out) == as_json
