@@ -10,7 +10,7 @@ from nodeagent.facts import fabric, pci
 from nodeagent.facts import holders as holding
 from nodeagent.host.gpu.status import FAMILIES, read_status
 from nodeagent.model.fabric import Slot
-from nodeagent.model.knobs import ASKED, Configured, line_of
+from nodeagent.model.knobs import ASKED, Configured, Knob, line_of
 from nodeagent.model.pci import (
     Asleep,
     Chip,
@@ -98,14 +98,14 @@ def _left_cc(files: Files, gpu: Gpu) -> Seen[bool]:
 def _captured(
     knobs: Seen[Mapping[int, int | Unreadable]], gpu: Gpu
 ) -> Configured | Unreadable | None:
-    """A knob that this firmware does not know is no gap; any other error is."""
+    """Of firmware that is too old for protected PCIe its knob is no gap; all else that lacks is."""
     if knobs is None or isinstance(knobs, Unreadable) or gpu.chip is None:
         return knobs if isinstance(knobs, Unreadable) else None
     line = line_of(gpu.chip.family)
-    gaps = [knobs[each] for each in ASKED[line] if isinstance(knobs.get(each), Unreadable)]
-    real = [gap for gap in gaps if isinstance(gap, Unreadable) and "0x1e3" not in gap.why]
-    if real:
-        return real[0]
+    for knob in ASKED[line]:
+        found = knobs.get(knob, Unreadable(f"knob {int(knob)}", "not captured"))
+        if isinstance(found, Unreadable) and not (knob is Knob.PPCIE and found.why == "0x1e3"):
+            return found
     return Configured(line, {k: v for k, v in knobs.items() if isinstance(v, int)})
 
 
