@@ -101,6 +101,17 @@ def test_verbose_names_every_device_of_a_step(capsys: pytest.CaptureFixture[str]
     assert long.count(hgx.LAST_SWITCH) == short.count("8 GPUs and 4 NVSwitches") - 1
 
 
+def test_verbose_adds_nothing_where_all_are_named_already(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("plan", "--mode", "off", "--capture", HOSTS / "genoa-two-gpus-mixed")
+    run(*words)
+    short = capsys.readouterr().out
+    run(*words, "-v")
+
+    assert capsys.readouterr().out == short
+
+
 def test_a_plan_as_data_has_the_steps_of_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("plan", "--mode", "on", "--capture", HOSTS / "genoa-hgx-h100")
     run(*words, "-o", "json")
