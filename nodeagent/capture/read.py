@@ -448,7 +448,7 @@ def _knobs(node: Node | None) -> dict[str, dict[int, int | Unreadable]]:
 
 def _knob(name: str, node: Node) -> tuple[int, int | Unreadable]:
     """Numbers of knobs are decimal in the format; the error of one is the FSP's code."""
-    if not name.isdecimal() or not name.isascii() or len(name) > 3 or str(int(name)) != name:
+    if not name.isdecimal() or len(name) > 3 or str(int(name)) != name:
         node.fail("a knob is a number such as 8")
     return int(name), node.error(f"knob {name}") or node.number(16)
 

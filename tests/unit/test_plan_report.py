@@ -71,6 +71,7 @@ def test_a_capture_with_the_firmwares_answers_is_planned_by_them(
         ("genoa-hgx-h100", "on", "PLAN: 8 GPUs to on, 4 NVSwitches to off, now ppcie"),
         ("genoa-hgx-h100-cc", "off", "PLAN: 8 GPUs and 4 NVSwitches to off"),
         ("turin-hgx-b200", "devtools", "PLAN: 8 GPUs to devtools, now on"),
+        ("turin-hgx-b200-firewall", "devtools", "PLAN: 8 GPUs to devtools"),
         ("genoa-two-gpus-mixed", "on", "PLAN: 0000:41:00.0 and 0000:81:00.0 to on"),
         ("genoa-gpu-d3hot", "on", "PLAN: 0000:41:00.0 to on"),
     ],
