@@ -145,7 +145,7 @@ def _made(chip: Chip, bars: tuple[int, int]) -> bytes:
     # NVIDIA's own capability: GB1xx has a DVSEC, the others a VSEC.
     put(own.at, own.capability | 1 << 16, 4)
     if own.capability == _DVSEC:
-        put(own.at + 4, 0x01C << 20 | _NVIDIA, 4)
+        put(own.at + 4, 0x01C << 20 | 1 << 16 | _NVIDIA, 4)
     else:
         put(own.at + 4, 0x0001 | 1 << 16 | 0x018 << 20, 4)
     return bytes(raw)

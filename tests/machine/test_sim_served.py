@@ -293,7 +293,7 @@ def test_clocks_of_both_ends_agree(machine: RemoteMachine) -> None:
         while regs.read(0x200BC) != 0xFF:
             machine.clock.sleep(0.01)
 
-    assert RESET_S + BOOT_S <= machine.clock.now() - before < RESET_S + BOOT_S + 2.0
+    assert RESET_S + BOOT_S <= machine.clock.now() - before < RESET_S + BOOT_S + 60.0
 
 
 # Strangers, and what is in the way

@@ -80,6 +80,15 @@ def test_an_override_names_the_only_driver(
     assert (place.driver == driver) is takes
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"), [("nvidia\n", "nvidia"), ("\n", "(null)"), ("", "(null)")]
+)
+def test_an_override_is_read_as_written(machine: SimMachine, written: str, shown: str) -> None:
+    machine.write(BDF, f"{FOLDER}/driver_override", written)
+
+    assert machine.files.read(f"{FOLDER}/driver_override") == shown
+
+
 def test_a_driver_takes_without_an_override_what_it_was_told_to(
     told: SimMachine, place: Place
 ) -> None:
@@ -415,6 +424,19 @@ def test_a_sleeper_wakes_when_it_may_not_sleep_and_when_it_is_held(hosts: Path) 
         assert machine.files.read(power) == "D0"
         machine.release(BDF)
         assert machine.files.read(power) == "D3hot"
+
+
+def test_what_no_driver_has_is_awake_and_decodes_nothing(hosts: Path) -> None:
+    place = Place(Device(H100_PCIE, ManualClock()), 41)
+    with recalled(str(hosts / "genoa-ready")) as base:
+        machine = SimMachine(base, {BDF: place}, ManualClock())
+
+        machine.write(BDF, f"{FOLDER}/driver/unbind", BDF)
+        assert machine.files.read(f"{FOLDER}/power_state") == "D0"
+        assert not place.device.config.decodes_memory
+        machine.write(BDF, f"{DRIVERS}/vfio-pci/bind", BDF)
+        assert machine.files.read(f"{FOLDER}/power_state") == "D3hot"
+        assert place.device.config.decodes_memory
 
 
 def test_who_holds_a_device_is_a_process_like_any_other(machine: SimMachine) -> None:

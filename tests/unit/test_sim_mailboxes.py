@@ -350,6 +350,16 @@ def test_a_stuck_box_is_not_ready(chip: Chip) -> None:
 
 
 @MNOCS
+def test_a_lost_answer_is_one_alone(chip: Chip) -> None:
+    device = _device(chip)
+    device.faults.lost_answers = 1
+
+    _put_mnoc(device, _write_knob(8, 1))
+    assert device.read(GIVE) & READY == 0
+    assert _ask_mnoc(device, _read_knob(8))[4] == OK
+
+
+@MNOCS
 def test_a_reset_empties_the_boxes(chip: Chip) -> None:
     clock = ManualClock()
     device = Device(chip, clock)

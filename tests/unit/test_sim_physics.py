@@ -4,6 +4,7 @@ import pytest
 
 from nodeagent.sim.chips import B200, CHIPS, H100, H200, LS10, RTX_PRO_6000, Chip
 from nodeagent.sim.clock import ManualClock
+from nodeagent.sim.config_space import BARS, fits
 from nodeagent.sim.device import BOOT_S, FIREWALL_S, RESET_S, RETRY_S, Device
 
 ALL_ONES = 0xFFFFFFFF
@@ -347,6 +348,57 @@ def test_a_reset_through_the_control_register_returns_at_once_and_takes_all_with
     assert (device.read(0), device.read(0x200BC)) == (0x180000A1, 0)
     clock.sleep(BOOT_S)
     assert (device.read(0x200BC), device.read(0x1182CC)) == (0xFF, 1)
+
+
+def test_a_reset_wakes_what_slept_and_closes_its_memory() -> None:
+    device, clock = _device()
+    device.config.power_state = 3
+
+    device.write_config(0x68, (1 << 15).to_bytes(2, "little"))
+    clock.sleep(RETRY_S + _SOON)
+
+    assert device.config.power_state == 0
+    assert device.read_config(0x04, 2) == bytes(2)
+
+
+OWN = {
+    H100: (0x2A4, 0x0001000B, 0x01810001),
+    H200: (0x2A4, 0x0001000B, 0x01810001),
+    LS10: (0x2A4, 0x0001000B, 0x01810001),
+    RTX_PRO_6000: (0x2A4, 0x0001000B, 0x01810001),
+    B200: (0xAF0, 0x00010023, 0x01C110DE),
+}
+"""NVIDIA's capability: where, its header, and the word after it (§5.5, §13.2)."""
+
+
+@pytest.mark.parametrize("chip", OWN, ids=lambda chip: chip.name)
+def test_a_space_that_is_made_has_what_the_tool_looks_for(chip: Chip) -> None:
+    device, _ = _device(chip)
+
+    def word(at: int, size: int = 4) -> int:
+        return int.from_bytes(device.read_config(at, size), "little")
+
+    at, header, more = OWN[chip]
+    assert (word(0x34, 1), word(0x40) & 0xFFFF, word(0x60, 1)) == (0x40, 0x6001, 0x10)
+    assert word(0x64) >> 28 & 1 == 1
+    assert (word(0x100) & 0xFFFF, word(0x100) >> 20) == (0x0001, at)
+    assert (word(at), word(at + 4)) == (header, more)
+    assert word(0xF0, 2) != 0xFFFF
+    assert (word(0x10) & ~0xF | word(0x14) << 32, word(0x18) & ~0xF | word(0x1C) << 32) == BARS
+
+
+@pytest.mark.parametrize(("at", "circle"), [(0x41, b"\x40"), (0x102, b"\x01\x10")])
+def test_a_captured_space_that_goes_in_circles_is_not_taken(at: int, circle: bytes) -> None:
+    raw = bytearray(_device()[0].read_config(0, 4096))
+    assert fits(bytes(raw), H100)
+    raw[at : at + len(circle)] = circle
+
+    assert not fits(bytes(raw), H100)
+
+
+@pytest.mark.parametrize("raw", [b"", bytes(64), bytes(4096), b"\xff" * 4096])
+def test_a_captured_space_that_is_cut_or_dead_is_not_taken(raw: bytes) -> None:
+    assert not fits(raw, H100)
 
 
 def test_ids_cannot_be_written() -> None:
