@@ -211,7 +211,7 @@ def test_a_reset_goes_the_first_way(
     machine.write(BDF, f"{FOLDER}/reset", "1")
 
     assert place.device.faults.wedged is not cured
-    assert place.device.resets == 1
+    assert (place.device.resets, machine.harm) == (1, [])
 
 
 def test_without_a_way_there_is_no_reset(machine: SimMachine, place: Place) -> None:
@@ -292,6 +292,9 @@ def test_a_removed_device_is_gone_everywhere(machine: SimMachine) -> None:
     assert machine.files.link(FOLDER) is None
     assert machine.files.read(f"{FOLDER}/vendor") is None
     assert machine.files.has("/dev/vfio/41") is False
+    assert machine.files.has("/sys/kernel/iommu_groups/41") is False
+    assert machine.files.names("/sys/kernel/iommu_groups/41/devices") is None
+    assert machine.files.names("/sys/kernel/iommu_groups/40/devices") is not None
     groups = iommu.read(machine.files, ()).groups
     assert groups is None or isinstance(groups, Unreadable) or 41 not in groups
     with machine.probes.bar0(BDF) as registers:
@@ -302,6 +305,27 @@ def test_a_removed_device_is_gone_everywhere(machine: SimMachine) -> None:
         machine.write(BDF, f"{FOLDER}/reset", "1")
     with _fails(errno.ENODEV):
         machine.set_decode(BDF, on=True)
+
+
+def test_a_group_keeps_those_who_stay(hosts: Path) -> None:
+    group = "/sys/kernel/iommu_groups/41"
+    with recalled(str(hosts / "genoa-rtx-pro-6000")) as base:
+        machine = node(base, ManualClock())
+        assert _names(machine, f"{group}/devices") == (BDF, "0000:41:00.1")
+
+        machine.write(BDF, f"{FOLDER}/remove", "1")
+
+        assert _names(machine, f"{group}/devices") == ("0000:41:00.1",)
+        assert machine.files.read(f"{group}/type") == "DMA-FQ"
+        assert "41" in _names(machine, "/sys/kernel/iommu_groups")
+
+
+def test_a_scan_is_asked_for_by_a_one(machine: SimMachine, place: Place) -> None:
+    machine.write(BDF, f"{FOLDER}/remove", "1")
+
+    with _fails(errno.EINVAL):
+        machine.write(BDF, "/sys/bus/pci/rescan", "0")
+    assert place.removed
 
 
 def test_registers_that_were_mapped_before_a_removal_read_as_ones(machine: SimMachine) -> None:

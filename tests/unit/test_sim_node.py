@@ -137,6 +137,32 @@ def test_a_part_of_a_known_family_plays_with_its_own_ids(tmp_path: Path) -> None
     assert place.device.read(0) == 0x180000A1
 
 
+@pytest.mark.parametrize("host", ["genoa-gpu-off-the-bus", "genoa-no-privileges"])
+def test_where_no_whole_space_was_captured_one_is_made_for_the_same_addresses(
+    host: str, hosts: Path
+) -> None:
+    with recalled(str(hosts / host)) as base:
+        machine = node(base, ManualClock())
+        [(bdf, place)] = machine.places.items()
+        function = pci.read(machine.files, bdf)
+
+    assert not isinstance(function, Unreadable)
+    assert isinstance(function.bars, tuple)
+    low, high = place.device.config.word(0x10), place.device.config.word(0x14)
+    assert low & ~0xF | high << 32 == function.bars[0].start
+    assert place.device.read(0) == 0x180000A1
+
+
+def test_without_its_list_of_addresses_a_device_still_plays(tmp_path: Path) -> None:
+    draft = recipes.draft("genoa-ready")
+    draft.remove("/sys/devices/pci0000:40/0000:40:01.1/0000:41:00.0/resource")
+    tree.write(draft.tree(), tmp_path / "host")
+    with open_capture(str(tmp_path / "host")) as base:
+        [place] = node(base, ManualClock()).places.values()
+
+    assert place.device.read(0) == 0x180000A1
+
+
 @pytest.mark.parametrize(
     ("host", "driver", "idles"),
     [
