@@ -55,7 +55,9 @@ Exit codes:
 def command(  # noqa: PLR0913 - one for each option
     chosen: Chosen, *, output: str, verbose: bool, compare: bool, watch: bool, every: float | None
 ) -> int:
-    """Read, judge, and say ready or what to fix first. Changes nothing.
+    """Read, judge, and say ready or what to fix first.
+
+    Changes nothing that lasts: idle GPUs are woken for the look, and sleep again after it.
 
     Several captures give a table, a row each, or a list of reports with -o json or yaml.
     """

@@ -45,6 +45,7 @@ Examples:
   nodeagent check
   nodeagent check --capture tests/hosts/genoa-ready
   nodeagent check --root /host --profile snp -v
+  nodeagent apply --mode on
 """
 
 

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nodeagent.agent.waking import awake
 from nodeagent.host.gpu.fsp import open_fsp
+from nodeagent.host.gpu.status import read_status
 from nodeagent.model.knobs import Line
 from nodeagent.model.words import CcMode
 from nodeagent.sim.chips import B200, CHIPS, H100, H100_PCIE, H200, LS10, RTX_PRO_6000, Chip
 from nodeagent.sim.clock import ManualClock
 from nodeagent.sim.device import Device
+from nodeagent.sim.node import node
 from tests.peer.nvidia.machine import Machine
+from tests.unit.recalled import recalled
 
 if TYPE_CHECKING:
     import subprocess
@@ -333,6 +337,41 @@ def test_on_its_way_to_devtools_its_tool_has_a_mode_without_its_filter(
     assert [(each.knob, each.value) for each in ours] == [(10, 2), (8, 1), (6, 1), (10, 0)]
 
 
+def test_its_query_writes_registers_and_ours_none(machine: Callable[[Chip], Machine]) -> None:
+    started = machine(H100)
+    run(started, "--query-cc-mode")
+
+    device = _Watched(H100, ManualClock())
+    status = read_status(device, "hopper")
+
+    assert [each for each in started.trace if each.is_write]
+    assert status.mode == 0
+    assert device.written == set()
+
+
+def test_its_query_wakes_and_opens_a_device_for_good_and_ours_for_the_look(
+    machine: Callable[[Chip], Machine], tmp_path: Path, hosts: Path
+) -> None:
+    """Its tool puts power control back and leaves memory decode on; ours gives back both."""
+    started = machine(H100)
+    device = started.devices[BDF]
+    device.config.decodes_memory = False
+    started.put(BDF)
+
+    run(started, "--query-cc-mode")
+
+    assert device.config.decodes_memory
+    with recalled(str(hosts / "genoa-gpu-decode-off")) as base:
+        ours = node(base, ManualClock())
+        place = ours.places[BDF]
+        place.driver, place.override, place.device.config.decodes_memory = None, "", False
+        seen = []
+        with awake(ours, tmp_path):
+            seen.append(place.device.config.decodes_memory)
+        seen.append(place.device.config.decodes_memory)
+    assert (seen, ours.harm) == ([True, False], [])
+
+
 @pytest.mark.parametrize("chip", ALL, ids=lambda chip: chip.name)
 def test_ours_makes_none_of_the_accesses_that_have_nothing_to_do_with_it(chip: Chip) -> None:
     """No private ring, no falcon's hardware, no scan of units, no scratch (§5.2)."""
@@ -348,6 +387,7 @@ class _Watched(Device):
     def __init__(self, chip: Chip, clock: ManualClock) -> None:
         super().__init__(chip, clock)
         self.touched: set[int] = set()
+        self.written: set[int] = set()
 
     def read(self, offset: int) -> int:
         self.touched.add(offset)
@@ -355,6 +395,7 @@ class _Watched(Device):
 
     def write(self, offset: int, value: int) -> None:
         self.touched.add(offset)
+        self.written.add(offset)
         super().write(offset, value)
 
 

@@ -20,6 +20,7 @@ from nodeagent.model.pci import Sighting
 from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode, Confidence, Level, Profile, Ready, Verdict
 from nodeagent.publish.apiserver import ApiServer, Show, proven
+from nodeagent.report.drift import Watched
 from tests.unit.test_publish import GOOD, START, Clock, Store, report
 
 GPU = "0000:41:00.0"
@@ -37,6 +38,7 @@ class Host:
     asked: list[CcMode | None] = field(default_factory=list)
     remembered: Mapping[str, Sighting] = field(default_factory=dict)
     told: NodeSays | None = None
+    watched: Watched = field(default_factory=dict)
 
     def look(
         self, want: CcMode | None, remembered: Mapping[str, Sighting], says: NodeSays | None
@@ -46,7 +48,8 @@ class Host:
         self.remembered = dict(remembered)
         if self.broken:
             raise HostError("cannot open /host")
-        return Look(self._judge(want), False, "b1", frozenset({GPU} if self.held else ()))
+        held = frozenset({GPU} if self.held else ())
+        return Look(self._judge(want), False, "b1", held=held, watched=self.watched)
 
     def _judge(self, want: CcMode | None) -> Judgement:
         ready = {Verdict.PASS: Ready.YES, Verdict.FAIL: Ready.NO}.get(
@@ -461,3 +464,18 @@ def test_a_node_of_another_boot_says_nothing_of_this_one(
     cycle()
 
     assert host.told is None
+
+
+def test_drift_is_logged_once_in_the_words_of_what_changed(
+    cycle: Cycle, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.watched = {GPU: {"mode": "on", "driver": "vfio-pci"}, "this host": {"CPUs online": "192"}}
+    cycle()
+    host.watched = {GPU: {"mode": "on", "driver": "nvidia"}, "this host": {"CPUs online": "190"}}
+    cycle()
+    cycle()
+
+    assert [each for each in caplog.messages if each.startswith("drift")] == [
+        f"drift: {GPU}: driver nvidia (was vfio-pci)",
+        "drift: this host: CPUs online 190 (was 192)",
+    ]

@@ -139,6 +139,11 @@ class Machine:
         self.trace.append(Access(what == WRITE, bdf, offset, value))
         return value if what == READ else 0
 
+    def put(self, bdf: str) -> None:
+        """Show in its file what was changed of a device's configuration space from outside."""
+        with self._lock:
+            self._put_config(self._sys / "bus/pci/devices" / bdf, self.devices[bdf])
+
     # What was written to files since.
 
     def _take_writes(self) -> None:
