@@ -6,6 +6,7 @@ import pytest
 
 from nodeagent.capture.archive import open_capture
 from nodeagent.checks.judge import judge
+from nodeagent.cli.drifting import follow
 from nodeagent.cli.switching import standings
 from nodeagent.facts.look import look
 from nodeagent.model.facts import Facts
@@ -13,6 +14,7 @@ from nodeagent.model.pci import Devices, Gpu
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import Profile
 from nodeagent.report.drift import Watched, drifts, last_known, watched
+from nodeagent.report.gpus import Row
 from tests.hosts.draft import GPU
 from tests.unit.looks import HOSTS, Veiled, facts_of
 
@@ -140,3 +142,19 @@ def test_a_drivers_name_obeys_no_terminal() -> None:
 
     assert line.isprintable()
     assert len(line) < 80
+
+
+def test_watching_compares_with_the_last_word_that_was_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    looks = iter([READY, host("genoa-gpu-d3hot"), host("genoa-gpu-off")])
+
+    def look() -> tuple[list[Row], Watched]:
+        try:
+            return [], next(looks)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    assert follow(look, 0.0, live=False) == 0
+    [_, change] = capsys.readouterr().out.rstrip().split("\n")
+    assert change.endswith(f"  {GPU}: mode off (was on)")
