@@ -15,7 +15,7 @@ from nodeagent.model.switching import Debt
 
 VERSION = 1
 _LIMIT = 1 << 16
-_SUFFIX = ".owed"
+_SUFFIX, _STAGED = ".owed", ".staged"
 
 
 def _untouched(_what: str) -> None:
@@ -79,6 +79,37 @@ class Debts:
         except OSError as error:
             raise HostError(f"cannot write that nothing is owed: {self._path(bdf)}") from error
         self._touch("after settling")
+
+    def stage(self, bdf: str) -> None:
+        """Note that knobs are about to be written: until its next reset they do not count."""
+        self._touch("before noting")
+        try:
+            self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            os.close(os.open(self._staged(bdf), flags, 0o600))
+        except OSError as error:
+            raise HostError(f"cannot note that {bdf} is staged: {self.folder}") from error
+        self._touch("after noting")
+
+    def unstage(self, bdf: str) -> None:
+        """It was reset since."""
+        self._touch("before forgetting")
+        try:
+            self._staged(bdf).unlink(missing_ok=True)
+        except OSError as error:
+            raise HostError(f"cannot note that {bdf} was reset: {self.folder}") from error
+        self._touch("after forgetting")
+
+    def staged(self) -> frozenset[str]:
+        """Devices whose knobs were written and that were not reset since."""
+        try:
+            names = os.listdir(self.folder)
+        except OSError:
+            return frozenset()
+        return frozenset(name.removesuffix(_STAGED) for name in names if name.endswith(_STAGED))
+
+    def _staged(self, bdf: str) -> Path:
+        return self.folder / f"{bdf}{_STAGED}"
 
     def _path(self, bdf: str) -> Path:
         return self.folder / f"{bdf}{_SUFFIX}"

@@ -9,7 +9,7 @@ from nodeagent.errors import AgentError, HostError, StuckWriteError
 from nodeagent.facts import switching
 from nodeagent.model.knobs import Configured
 from nodeagent.model.seen import Unreadable
-from nodeagent.model.switching import Debt, Step, Target
+from nodeagent.model.switching import Await, Debt, Reset, Step, Target
 from nodeagent.model.words import CcMode
 from nodeagent.plan import gpu as plan
 from nodeagent.seams import Changeable
@@ -122,7 +122,8 @@ class _Run:
         found = switching.read(self._machine)
         if isinstance(found, Unreadable):
             raise HostError(f"the GPUs cannot be looked at: {found}")
-        self.targets = found
+        staged = self._debts.staged()
+        self.targets = [each._replace(staged=each.bdf in staged) for each in found]
         for each in found:
             if each.bdf in self._want and isinstance(each.active, CcMode):
                 self.before.setdefault(each.bdf, each.active)
@@ -158,6 +159,8 @@ class _Run:
         calls = [(lambda step=step: self._do(step, by_bdf.get(step.bdf))) for step in steps]
         for step, error in zip(steps, self._together(calls), strict=True):
             self._tried.add(step)
+            if isinstance(step, Reset):
+                self._tried.discard(Await(step.bdf))  # what it waits for then is another boot
             if error is not None:
                 self._note(step, error)
         return True

@@ -18,7 +18,7 @@ from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode, Profile, Ready
 from nodeagent.publish import apiserver
 from nodeagent.publish.apiserver import ApiServer, Show
-from nodeagent.report.drift import Watched, drifts
+from nodeagent.report.drift import Watched, drifts, last_known
 
 CC_MODE = "nvidia.com/cc.mode"
 
@@ -203,7 +203,7 @@ class Cycle:
         """Who changed what under us is for the log; the labels follow from the look itself."""
         for line in drifts(self._watched, now) if self._watched else ():
             log.warning("drift: %s", line)
-        self._watched = now
+        self._watched = last_known(self._watched, now) if self._watched else now
 
     def _blind(self, error: AgentError) -> Wanted:
         return words.blind(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from nodeagent.agent.converge import SILENT, Told
 from nodeagent.agent.switch import Workplace
-from nodeagent.agent.waking import give_back
+from nodeagent.agent.waking import give_back, rouse
 from nodeagent.checks.gpu import Mode, mode_of
 from nodeagent.errors import AgentError, HostError, StuckWriteError
 from nodeagent.facts import bus, gpu, pci, switching
@@ -20,6 +20,7 @@ from nodeagent.plan.recover import Attempt
 from nodeagent.seams import Machine
 from nodeagent.steps import devices
 
+_CURABLE = frozenset({Code.GPU_GONE, Code.GPU_BOOT_INCOMPLETE})
 _HOPELESS = {
     Code.GPU_SECURITY_FAULT: "no reset clears a security fault: power cycle the node",
     Code.GPU_RECOVERY: "its firmware must be flashed anew, with its vendor's tool",
@@ -58,6 +59,17 @@ def intended(health: Health) -> tuple[Attempt, ...]:
         raise BlockedError(f"{health.target.bdf} answers well: there is nothing to recover")
     if health.trouble.code in _HOPELESS:
         raise BlockedError(health.trouble.seen, hint=_HOPELESS[health.trouble.code])
+    if health.trouble.code not in _CURABLE | {
+        Code.GPU_IN_USE
+    }:  # what cannot be read is not changed
+        raise BlockedError(
+            f"will not reset {health.trouble.seen}",
+            hint=f"`nodeagent explain {health.trouble.code}` says more",
+        )
+    return _attempts(health)
+
+
+def _attempts(health: Health) -> tuple[Attempt, ...]:
     return plan.attempts(health.target, plan.demand_free(health.target, health.siblings))
 
 
@@ -65,6 +77,7 @@ def recover(
     at: Workplace, bdf: str, *, told: Told = SILENT, stopped: Callable[[], bool] = lambda: False
 ) -> Attempt:
     """The rung that helped. HostError where none did; what was taken is given back either way."""
+    rouse(at.machine, at.debts, at.mine)
     try:
         return _climb(at, bdf, told, stopped)
     finally:
@@ -77,7 +90,7 @@ def _climb(at: Workplace, bdf: str, told: Told, stopped: Callable[[], bool]) -> 
         if attempt.not_here or stopped():
             continue
         now = examine(at.machine, bdf)
-        again = intended(now)[number] if now else attempt  # by who has it open now
+        again = _attempts(now)[number] if now else attempt  # by who has it open now
         for step in again.steps:
             _do(step, at, bdf, told)
         after = examine(at.machine, bdf)

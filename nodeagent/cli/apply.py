@@ -90,7 +90,7 @@ def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: st
                 if chosen.may_wake:
                     waking.rouse(machine, at.debts, at.mine)
                 answers = asking.answers(machine, at.mine)
-                plan = planning.make(chosen, machine, answers, asks=asks, owed=at.debts.all())
+                plan = planning.make(chosen, machine, answers, asks=asks, debts=at.debts)
                 if not _agreed(plan, quiet=quiet, yes=yes):
                     return 1
                 ends = _switch(at, plan, switching.OnFailure(on_failure), quiet=quiet)

@@ -104,7 +104,7 @@ def _switch(machine: SimMachine, folder: Path, mode: CcMode) -> Sequence[DeviceE
     with workplace(machine, folder, bdfs, command="demo") as at:
         waking.rouse(machine, at.debts, at.mine)
         answers = asking.answers(machine, at.mine)
-        plan = planning.make(chosen, machine, answers, asks=Wish(mode), owed=at.debts.all())
+        plan = planning.make(chosen, machine, answers, asks=Wish(mode), debts=at.debts)
         say(planning.told(plan, "table", verbose=False))
         _title("3. Doing it")
         with shown(sorted(bdfs)) as told:

@@ -17,11 +17,12 @@ from nodeagent.plan.wanted import address, wanted
 from nodeagent.report import plan as report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from nodeagent.agent.asking import Answers
     from nodeagent.cli.options import Chosen
-    from nodeagent.model.switching import Debt, Step
+    from nodeagent.debts import Debts
+    from nodeagent.model.switching import Step
     from nodeagent.model.words import CcMode
     from nodeagent.plan.preview import Wave
     from nodeagent.plan.wanted import Situation, Wanted, Wish
@@ -44,7 +45,7 @@ def looked(
     """A plan from a look of its own; the devices are awake for the length of the block."""
     asks = wish(chosen, gpus, per_vm, force=force)
     with opened(chosen, ask=ask) as (machine, answers):
-        yield make(chosen, machine, answers, asks=asks, owed=_owed(chosen))
+        yield make(chosen, machine, answers, asks=asks, debts=_debts(chosen))
 
 
 def make(
@@ -53,7 +54,7 @@ def make(
     answers: Answers,
     *,
     asks: Wish,
-    owed: Mapping[str, Debt],
+    debts: Debts | None,
 ) -> Plan:
     """UsageError and BlockedError with the one reason why it must not begin."""
     from nodeagent.plan import gpu as planner  # noqa: PLC0415
@@ -69,20 +70,23 @@ def make(
     found = wanted(asks, now)
     devices = devices_of(facts)
     told = {each.bdf: each.configured for each in (*devices.gpus, *devices.switches)}
+    staged = debts.staged() if debts else frozenset()
     targets = [
-        each._replace(configured=told[each.bdf]) for each in switching.targets(machine, devices)
+        each._replace(staged=each.bdf in staged, configured=told[each.bdf])
+        for each in switching.targets(machine, devices)
     ]
     blocked = planner.obstacles(targets, found.modes)
     if blocked:
         raise next(iter(blocked.values()))
+    owed = debts.all() if debts else {}
     mine = {bdf: debt for bdf, debt in owed.items() if bdf in found.modes}
     return Plan(asks.mode, found, now, foreseen(targets, found.modes, mine))
 
 
-def _owed(chosen: Chosen) -> Mapping[str, Debt]:
+def _debts(chosen: Chosen) -> Debts | None:
     from nodeagent.debts import Debts  # noqa: PLC0415
 
-    return {} if chosen.capture is not None else Debts(chosen.state).all()
+    return None if chosen.capture is not None else Debts(chosen.state)
 
 
 def told(plan: Plan, output: str, *, verbose: bool) -> str:

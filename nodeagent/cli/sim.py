@@ -7,7 +7,14 @@ import click
 from nodeagent.cli.output import say
 
 
-@click.group("sim", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "sim",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Example:
+  nodeagent sim serve /tmp/hgx
+""",
+)
 def command() -> None:
     """A simulated machine, for trials without GPUs."""
 

@@ -106,6 +106,11 @@ ASKED: Mapping[Line, tuple[Knob, ...]] = {
 """What tells the configured mode, in the order in which it is asked for."""
 
 
+def telling(line: Line) -> tuple[Knob, ...]:
+    """What tells whether the configured mode is whole: with one of the others on, it is not."""
+    return (*ASKED[line], *_MUST_BE_OFF[line])
+
+
 def needed(line: Line) -> tuple[Knob, ...]:
     """Beside those, what must be known before the first write: it may refuse, or want writes."""
     return (*(ALLOWED_BY[knob] for knob in ASKED[line]), *_MUST_BE_OFF[line])

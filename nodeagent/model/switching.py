@@ -33,6 +33,8 @@ class Target(NamedTuple):
     booted: Seen[bool] = None
     active: Seen[CcMode] = None
     configured: Configured | Unreadable | None = None
+    staged: bool = False
+    """Knobs were written since its last reset: what it booted with may be less than they say."""
 
 
 class Debt(NamedTuple):

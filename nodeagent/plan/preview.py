@@ -75,9 +75,9 @@ def _after(step: Step, target: Target) -> Target:
             staged = target.configured.mode if isinstance(target.configured, Configured) else None
             return target._replace(booted=True, active=target.active or staged)
         case Stage(mode=mode):
-            return target._replace(configured=_staged(target, mode))
+            return target._replace(configured=_staged(target, mode), staged=True)
         case Reset():
-            return target._replace(booted=False, active=None)
+            return target._replace(booted=False, active=None, staged=False)
         case Override(driver=driver):
             return target._replace(override=driver or None)
         case Bind(driver=driver):

@@ -177,6 +177,12 @@ def _demand_switches(devices: Devices) -> None:
             if not found
             else "look for the missing one: lspci",
         )
+    gpus = _table()["gpus"]["hopper"]
+    if len(devices.gpus) != gpus:
+        raise BlockedError(
+            f"protected PCIe takes all {gpus} GPUs of the board; {len(devices.gpus)} are here",
+            hint="look for the missing one: lspci",
+        )
 
 
 def _demand_whole(chosen: Sequence[Gpu], wish: Wish, now: Situation) -> list[str]:

@@ -63,10 +63,12 @@ def _do(  # noqa: C901 - a case for each step
             with machine.bar0(bdf) as regs:
                 await_boot(regs, target.family, machine.clock)
         case Stage(mode=mode):
+            debts.stage(bdf)  # first: whoever comes after us must know that a reset is due
             with machine.bar0(bdf) as regs:
                 _fsp(regs, target, machine).stage(mode)
         case Reset(method=method):
             _reset(target, method, machine, debts)
+            debts.unstage(bdf)
         case Remove():
             debts.owe(bdf, removed=True)
             machine.write(bdf, f"{_DEVICES}/{bdf}/remove", "1")

@@ -148,7 +148,30 @@ def test_a_stop_finishes_the_step_in_hand_and_gives_back() -> None:
     assert [place.device.resets for place in two.places.values()] == [0, 0]
     assert [place.device.fsp.knobs[8] for place in two.places.values()] == [1, 1]
     assert [place.driver for place in two.places.values()] == ["vfio-pci", "vfio-pci"]
-    assert not two.owed
+    assert set(two.owed) == {f"{FIRST}.staged", f"{OTHER}.staged"}
+
+
+def test_a_mode_that_stands_is_not_believed_while_a_reset_is_due() -> None:
+    """On since its boot, and without its filter: staging that alone changes nothing yet (§8.3)."""
+    one = board([FIRST], ON)
+    device = one.places[FIRST].device
+    device.fsp.knobs[10] = 0
+    device.boot()
+    assert not device.filtered
+
+    assert run(one).converge({FIRST: ON}).proven == {FIRST: ON}
+
+    one.demand_whole({FIRST: ON})
+
+
+def test_a_feature_that_no_confidential_mode_goes_with_is_no_mode() -> None:
+    one = board([FIRST], ON)
+    one.places[FIRST].device.fsp.knobs[2] = 1
+
+    assert run(one).converge({FIRST: ON}).proven == {FIRST: ON}
+
+    assert one.places[FIRST].device.fsp.knobs[2] == 0
+    one.demand_whole({FIRST: ON})
 
 
 @pytest.mark.parametrize("name", FOUND)

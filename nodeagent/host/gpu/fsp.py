@@ -7,7 +7,17 @@ from nodeagent.errors import AgentError, HostError
 from nodeagent.host.gpu import messages
 from nodeagent.host.gpu.emem import Emem
 from nodeagent.host.gpu.mnoc import Mnoc
-from nodeagent.model.knobs import ALLOWED_BY, ASKED, Configured, Knob, Line, Write, needed, writes
+from nodeagent.model.knobs import (
+    ALLOWED_BY,
+    ASKED,
+    Configured,
+    Knob,
+    Line,
+    Write,
+    needed,
+    telling,
+    writes,
+)
 from nodeagent.model.words import CcMode
 from nodeagent.seams import Bar0, Clock
 
@@ -50,14 +60,14 @@ class Fsp:
 
     def configured(self) -> Configured:
         """What the next reset brings. It takes messages, and so writes to the mailbox."""
-        return Configured(self._line, self._read(ASKED[self._line]))
+        return Configured(self._line, self._read(telling(self._line)))
 
     def stage(self, want: CcMode) -> tuple[Write, ...]:
         """Write what differs from `want`; answers what was written.
 
         Whether all of it may be written is asked before any of it is.
         """
-        now = self.configured()
+        now = Configured(self._line, self._read(ASKED[self._line]))
         known = {**now.values, **self._read(needed(self._line))}
         now = Configured(self._line, known)
         try:
@@ -99,7 +109,7 @@ class Fsp:
         return messages.payload(request, answer, firmware=self._firmware)
 
 
-_MAY_BE_UNKNOWN = frozenset({Knob.PPCIE, Knob.PPCIE_IN_BAND, Knob.K34})
+_MAY_BE_UNKNOWN = frozenset({Knob.PPCIE, Knob.PPCIE_IN_BAND, Knob.K2, Knob.K4, Knob.K34})
 
 
 def open_fsp(regs: Bar0, clock: Clock, line: Line, *, firmware: str = "") -> Fsp:
