@@ -59,9 +59,8 @@ def intended(health: Health) -> tuple[Attempt, ...]:
         raise BlockedError(f"{health.target.bdf} answers well: there is nothing to recover")
     if health.trouble.code in _HOPELESS:
         raise BlockedError(health.trouble.seen, hint=_HOPELESS[health.trouble.code])
-    if health.trouble.code not in _CURABLE | {
-        Code.GPU_IN_USE
-    }:  # what cannot be read is not changed
+    # What cannot be read is not changed; who holds it is named where it would be tried.
+    if health.trouble.code not in _CURABLE | {Code.GPU_IN_USE}:
         raise BlockedError(
             f"will not reset {health.trouble.seen}",
             hint=f"`nodeagent explain {health.trouble.code}` says more",

@@ -208,6 +208,17 @@ def there(*gpus: Gpu, switches: int = 0, enabled: tuple[Verdict, str] | None = N
     )
 
 
+def eight(device: int) -> list[Gpu]:
+    return [gpu(device, bdf=f"0000:{bus:02x}:00.0") for bus in range(0x41, 0x49)]
+
+
+def test_protected_pcie_takes_every_gpu_of_the_board() -> None:
+    """One that fell off the bus is not listed, and is missing all the same."""
+    seven = there(*eight(0x2330)[1:], switches=4)
+
+    assert "takes all 8 GPUs of the board; 7 are here" in str(reason(Wish(PPCIE), seven))
+
+
 @pytest.mark.parametrize(
     ("device", "subsystem"),
     [
@@ -298,7 +309,7 @@ TABLE = (
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.family}-{row.mode}-{row.per_vm}")
 def test_a_mode_is_supported_by_family_and_gpus_per_vm(row: Row) -> None:
     switches = 4 if row.mode is PPCIE else 0
-    board = there(gpu(KINDS[row.family]), switches=switches)
+    board = there(*eight(KINDS[row.family]), switches=switches)
     wish = Wish(row.mode, per_vm=row.per_vm)
 
     if row.said is not None:
@@ -358,7 +369,7 @@ def test_a_host_that_cannot_start_confidential_vms_gets_no_confidential_gpu(mode
 
 
 def test_a_host_that_cannot_start_confidential_vms_gets_no_protected_pcie() -> None:
-    board = there(gpu(0x2330), switches=4, enabled=CANNOT)
+    board = there(*eight(0x2330), switches=4, enabled=CANNOT)
 
     assert "iommu=pt" in str(reason(Wish(PPCIE), board))
     assert wanted(Wish(PPCIE, force=True), board).modes[GPU] is PPCIE
