@@ -271,3 +271,28 @@ def test_a_firewall_that_stays_up_is_said_to(blackwell: SimMachine, tmp_path: Pa
     outcome = converge(blackwell, {first: ON}, Debts(tmp_path), together=in_turn)
 
     assert "still behind their firewall after 15 s" in str(outcome.failed[first])
+
+
+def test_a_device_that_falls_out_of_the_tree_is_named() -> None:
+    two = board([FIRST, OTHER])
+
+    def begins(step: Step) -> None:
+        if isinstance(step, Stage) and step.bdf == FIRST:
+            two.places[OTHER].removed = True
+
+    outcome = run(two, Told(begins=begins)).converge({FIRST: ON, OTHER: ON})
+
+    assert outcome.proven == {FIRST: ON}
+    assert str(outcome.failed[OTHER]) in {
+        f"{OTHER} is no longer there",
+        f"cannot stage on on {OTHER} (only knobs that differ)",
+    }
+
+
+def test_a_device_that_is_never_there_is_named() -> None:
+    one = board([FIRST])
+
+    outcome = run(one).converge({FIRST: ON, OTHER: ON})
+
+    assert outcome.proven == {FIRST: ON}
+    assert str(outcome.failed[OTHER]) == f"{OTHER} is no longer there"
