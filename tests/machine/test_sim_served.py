@@ -340,6 +340,64 @@ def test_a_malformed_frame_ends_that_connection_alone(
     assert machine.files.has("/proc/version") is True
 
 
+def test_a_frame_too_long_is_refused_before_it_comes(machine: RemoteMachine, folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.settimeout(_PATIENCE_S)
+        stranger.connect(str(folder / "socket"))
+        stranger.sendall(_HEAD.pack(wire.CALL, wire.ASKED_LIMIT + 1))
+
+        assert b"refused" in stranger.recv(1 << 16)
+    assert machine.files.has("/proc/version") is True
+
+
+def test_descriptors_without_end_are_refused(machine: RemoteMachine, folder: Path) -> None:
+    assert machine.files.has("/proc/version") is True
+    before = len(os.listdir("/proc/self/fd"))
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.settimeout(_PATIENCE_S)
+        stranger.connect(str(folder / "socket"))
+        for _ in range(2):
+            socket.send_fds(stranger, [b"C"], [0, 1, 2])
+            time.sleep(0.05)
+
+        answer = stranger.recv(1 << 16)
+    assert b"too many descriptors" in answer
+    assert machine.files.has("/proc/version") is True
+    time.sleep(0.2)
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_silent_server_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "socket"
+    monkeypatch.setattr("nodeagent.sim.lines.PATIENCE_S", 0.2)
+    greeting = b'{"rate":1.0,"where":"a silent machine","note":""}'
+
+    def play(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(_HEAD.pack(wire.VALUE, len(greeting)) + greeting)
+
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as stack:
+        listener.bind(str(path))
+        listener.listen()
+
+        def accept() -> None:
+            play(stack.enter_context(listener.accept()[0]))
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        machine = stack.enter_context(closing(connect(str(path))))
+        thread.join()
+        with pytest.raises(StuckWriteError, match="/reset did not return"):
+            machine.write(GPU, f"{DEVICES}/{GPU}/reset", "1")
+        thread = threading.Thread(target=lambda: stack.enter_context(listener.accept()[0]))
+        thread.start()
+        with pytest.raises(HostError, match="did not answer in"):
+            machine.files.read("/proc/version")
+        thread.join()
+
+
 def test_a_call_with_odd_words_is_an_error_and_no_end(machine: RemoteMachine) -> None:
     for path in ("/proc/\0", "", "../../etc/passwd", "/proc/" + "x" * 5000, "/\udcff"):
         assert not isinstance(machine.files.read_bytes(path), bytes)
