@@ -9,7 +9,7 @@ from nodeagent.errors import AgentError, HostError, StuckWriteError
 from nodeagent.facts import switching
 from nodeagent.model.knobs import Configured
 from nodeagent.model.seen import Unreadable
-from nodeagent.model.switching import Await, Debt, Reset, Step, Target
+from nodeagent.model.switching import Await, Bind, Debt, Reset, Step, Target
 from nodeagent.model.words import CcMode
 from nodeagent.plan import gpu as plan
 from nodeagent.seams import Changeable
@@ -79,6 +79,14 @@ def converge(  # noqa: PLR0913 - each is a thing of its own
     if not ends:
         run.close()
     return Outcome(run.proven, run.failed, run.before, frozenset(run.changed))
+
+
+def _chains(steps: Sequence[Step]) -> list[Sequence[Step]]:
+    """Side by side, but for drivers, which number devices as they come: /dev/vfio/devices/vfio0
+    must be the one that it was, since CDI files name it."""
+    binds = [step for step in steps if isinstance(step, Bind)]
+    others = [[step] for step in steps if not isinstance(step, Bind)]
+    return [*others, sorted(binds, key=lambda step: step.bdf)] if binds else list(others)
 
 
 def _with_holders(stuck: StuckWriteError, bdf: str, machine: Changeable) -> StuckWriteError:
@@ -156,14 +164,20 @@ class _Run:
         if not steps:
             return False
         by_bdf = {each.bdf: each for each in self.targets}
-        calls = [(lambda step=step: self._do(step, by_bdf.get(step.bdf))) for step in steps]
-        for step, error in zip(steps, self._together(calls), strict=True):
+        calls = [(lambda chain=chain: self._do_all(chain, by_bdf)) for chain in _chains(steps)]
+        done = [pair for pairs in self._together(calls) for pair in pairs]
+        for step, error in done:
             self._tried.add(step)
             if isinstance(step, Reset):
                 self._tried.discard(Await(step.bdf))  # what it waits for then is another boot
             if error is not None:
                 self._note(step, error)
         return True
+
+    def _do_all(
+        self, chain: Sequence[Step], by_bdf: Mapping[str, Target]
+    ) -> list[tuple[Step, AgentError | None]]:
+        return [(step, self._do(step, by_bdf.get(step.bdf))) for step in chain]
 
     def _owed(self) -> Mapping[str, Debt]:
         owed = self._debts.all()

@@ -70,6 +70,19 @@ def test_the_whole_node_goes_to_a_mode_and_back(node: Node) -> None:
         demand_whole(node)
 
 
+def test_vfio_numbers_its_nodes_as_before(node: Node) -> None:
+    """CDI files name them: a GPU that came back under another one's number would go astray."""
+
+    def numbers() -> dict[str, object]:
+        folder = "/sys/bus/pci/devices"
+        return {bdf: node.machine.files.names(f"{folder}/{bdf}/vfio-dev") for bdf in modes(node)}
+
+    before = numbers()
+    for mode in ("on", "off"):
+        assert node.run("apply", "--mode", mode, "--yes").returncode == 0
+        assert numbers() == before
+
+
 def test_apply_does_what_plan_listed(node: Node) -> None:
     planned = json.loads(node.run("plan", "--mode", "on", "-o", "json").stdout)
     listed = {step["does"] for wave in planned["waves"] for step in wave}
@@ -251,6 +264,13 @@ def test_no_wake_lets_it_sleep(asleep: Node) -> None:
 
     assert json.loads(check.stdout)["root"]["code"] == "GPU_ASLEEP"
     assert asleep.owed == []
+
+
+def test_no_wake_switches_nothing_that_sleeps(asleep: Node) -> None:
+    done = asleep.run("apply", "--mode", "on", "--yes", "--no-wake")
+
+    assert (done.returncode, asleep.text(BDF, "power_state")) == (3, "D3hot")
+    assert "is not asked while it sleeps" in done.stderr
 
 
 def test_a_sleeping_gpu_is_switched_and_sleeps_again(asleep: Node) -> None:
