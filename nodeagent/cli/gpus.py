@@ -66,6 +66,8 @@ def command(  # noqa: PLR0913 - one for each option
     """
     if every is not None and not watch:
         raise UsageError("--every is of --watch", hint="give both")
+    if watch and (output != "table" or verbose):
+        raise UsageError("--watch shows the table and its changes", hint="leave out -o and -v")
     if watch:
         from nodeagent.cli.drifting import follow  # noqa: PLC0415 - see the style guide, §6
 

@@ -99,3 +99,11 @@ def test_where_no_gpu_has_modes_off_is_done_already(capsys: pytest.CaptureFixtur
 
     said = capsys.readouterr().out
     assert said.startswith("nothing to do: no device here has modes\n  note: 0000:41:00.0: ")
+
+
+@pytest.mark.parametrize("more", [("-o", "json"), ("-v",)])
+def test_watching_shows_the_table_alone(
+    more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("gpus", "--watch", *more) == 2
+    assert "--watch shows the table and its changes" in capsys.readouterr().err
