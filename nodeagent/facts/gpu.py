@@ -3,14 +3,13 @@
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nodeagent import data
 from nodeagent.facts import fabric, pci
 from nodeagent.facts import holders as holding
 from nodeagent.host.gpu.status import FAMILIES, read_status
 from nodeagent.model.fabric import Slot
-from nodeagent.model.knobs import ASKED, Configured, Knob, line_of
 from nodeagent.model.pci import (
     Asleep,
     Chip,
@@ -26,6 +25,9 @@ from nodeagent.model.pci import (
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode
 from nodeagent.seams import Files, Machine
+
+if TYPE_CHECKING:
+    from nodeagent.model.knobs import Configured
 
 SEEN_FOLDER = "/run/nodeagent"
 SEEN_FILE = f"{SEEN_FOLDER}/seen.json"
@@ -97,10 +99,12 @@ def _left_cc(files: Files, gpu: Gpu) -> Seen[bool]:
 
 def _captured(
     knobs: Seen[Mapping[int, int | Unreadable]], gpu: Gpu
-) -> Configured | Unreadable | None:
+) -> "Configured | Unreadable | None":
     """Of firmware that is too old for protected PCIe its knob is no gap; all else that lacks is."""
     if knobs is None or isinstance(knobs, Unreadable) or gpu.chip is None:
         return knobs if isinstance(knobs, Unreadable) else None
+    from nodeagent.model.knobs import ASKED, Configured, Knob, line_of  # noqa: PLC0415 - few ask
+
     line = line_of(gpu.chip.family)
     for knob in ASKED[line]:
         found = knobs.get(knob, Unreadable(f"knob {int(knob)}", "not captured"))

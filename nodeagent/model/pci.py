@@ -1,13 +1,18 @@
 """PCI functions, IOMMU groups, and what a GPU showed of itself."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nodeagent.model.fabric import Bridge, Slot
-from nodeagent.model.knobs import Configured
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.words import CcMode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nodeagent.model.knobs import Configured
 
 NVIDIA = 0x10DE
 
