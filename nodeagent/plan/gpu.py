@@ -126,7 +126,7 @@ def _is_so(target: Target, want: CcMode) -> bool:
     configured = target.configured
     if configured is None or isinstance(configured, Unreadable):
         return False
-    if target.staged:
+    if target.staged or not is_possible(configured, want):
         return False  # of the BAR0 filter no register shows whether this boot has it (§8.3)
     return target.booted is True and target.active is want and not writes(configured, want)
 

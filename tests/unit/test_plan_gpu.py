@@ -88,6 +88,14 @@ def test_a_mode_is_believed_only_where_register_and_knobs_agree(
     assert is_so([target(**more)], ONE, ON) is so
 
 
+def test_firmware_that_denies_the_mode_it_runs_in_is_no_traceback() -> None:
+    """It runs protected PCIe, and answers for the knob of it as firmware without one would."""
+    odd = target(active=CcMode.PPCIE, configured=knobs({8: 0, 6: 0, 10: 2}))
+
+    assert is_so([odd], ONE, CcMode.PPCIE) is False
+    assert "cannot be ppcie" in str(obstacles([odd], {ONE: CcMode.PPCIE})[ONE])
+
+
 GAP = Unreadable("there", "EPERM")
 
 
