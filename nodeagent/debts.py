@@ -104,8 +104,10 @@ class Debts:
         """Devices whose knobs were written and that were not reset since."""
         try:
             names = os.listdir(self.folder)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return frozenset()
+        except OSError as error:
+            raise HostError(f"cannot read what is staged: {self.folder}") from error
         return frozenset(name.removesuffix(_STAGED) for name in names if name.endswith(_STAGED))
 
     def _staged(self, bdf: str) -> Path:
@@ -136,6 +138,7 @@ class Debts:
 
 
 _TEXTS = ("driver", "override", "control", "reset_method")
+_TRUTHS = ("decode", "removed")
 
 
 def _debt(value: Mapping[str, object]) -> Debt:
@@ -143,7 +146,7 @@ def _debt(value: Mapping[str, object]) -> Debt:
     texts = {name: value.get(name) for name in _TEXTS}
     if any(not isinstance(each, str | None) for each in texts.values()):
         raise TypeError("a debt is text")
-    decode = value.get("decode")
-    if decode is not None and not isinstance(decode, bool):
-        raise TypeError("decode is true or false")
-    return Debt(**texts, decode=decode)  # type: ignore[arg-type]
+    truths = {name: value.get(name) for name in _TRUTHS}
+    if any(each is not None and not isinstance(each, bool) for each in truths.values()):
+        raise TypeError("decode and removed are true or false")
+    return Debt(**texts, **truths)  # type: ignore[arg-type]

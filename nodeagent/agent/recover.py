@@ -86,17 +86,16 @@ def recover(
 def _climb(at: Workplace, bdf: str, told: Told, stopped: Callable[[], bool]) -> Attempt:
     health = _must(examine(at.machine, bdf), bdf)
     for number, attempt in enumerate(intended(health)):
-        if attempt.not_here or stopped():
+        if stopped():
+            raise HostError(f"{bdf} was not brought back: stopped", hint="the same command again")
+        if attempt.not_here:
             continue
         now = examine(at.machine, bdf)
         again = _attempts(now)[number] if now else attempt  # by who has it open now
-        for step in again.steps:
-            _do(step, at, bdf, told)
+        all(_do(step, at, bdf, told) for step in again.steps)  # a rung ends where a step fails
         after = examine(at.machine, bdf)
         if after is not None and after.trouble is None:
             return attempt
-    if examine(at.machine, bdf) is None:
-        at.debts.settle(bdf)  # there is nothing left to give a driver to
     raise HostError(f"{bdf} does not come back", hint="power cycle the node")
 
 
@@ -106,12 +105,12 @@ def _must(health: Health | None, bdf: str) -> Health:
     return health
 
 
-def _do(step: Step, at: Workplace, bdf: str, told: Told) -> None:
-    """A rung that fails is told, and the look after it decides."""
+def _do(step: Step, at: Workplace, bdf: str, told: Told) -> bool:
+    """Whether it was done: nothing is reset under a driver that could not be unbound."""
     health = examine(at.machine, bdf)
     target = health.target if health else None
     if target is not None and _is_done(step, target):
-        return
+        return True
     told.begins(step)
     error: AgentError | None = None
     try:
@@ -121,6 +120,7 @@ def _do(step: Step, at: Workplace, bdf: str, told: Told) -> None:
     except AgentError as failure:
         error = failure
     told.ended(step, error)
+    return error is None
 
 
 def _is_done(step: Step, target: Target) -> bool:

@@ -48,9 +48,14 @@ class Ear:
         return True
 
     def _taken(self) -> bool:
+        """A storm that the kernel could not hand over (ENOBUFS) is something that happened."""
         heard = False
-        while self._monitor is not None and self._monitor.poll(timeout=0) is not None:
-            heard = True
+        try:
+            while self._monitor is not None and self._monitor.poll(timeout=0) is not None:
+                heard = True
+        except OSError as error:
+            log.debug("events of the kernel were lost: %s", error)
+            return True
         return heard
 
 

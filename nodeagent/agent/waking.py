@@ -41,7 +41,7 @@ def _begin(machine: Changeable, debts: Debts, stack: ExitStack) -> frozenset[str
     try:
         targets = _targets(machine)
         sleepers = {step.bdf for step in plan.waking(targets)}
-        owed = debts.all().keys() if targets else set()
+        owed = debts.all().keys()
         if not sleepers and not owed:
             return frozenset()
         mine = stack.enter_context(locks.free(debts.folder, {*sleepers, *owed}, command="look"))

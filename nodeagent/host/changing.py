@@ -1,6 +1,7 @@
 """This machine, to be changed: writes to sysfs, the memory bit, and registers."""
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -17,6 +18,7 @@ from nodeagent.seams import Bar0, Parts
 
 _DEVICES = "/sys/bus/pci/devices"
 _COMMAND, _MEMORY = 0x04, 1 << 1
+_GONE = 0xFFFF  # nothing answers
 _COMMON = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -64,7 +66,10 @@ class ChangingMachine(LiveMachine):
         """Only the command register's two bytes, and of them only the one bit."""
         descriptor = self._open(f"{_DEVICES}/{bdf}/config", os.O_RDWR | _COMMON)
         try:
-            command = int.from_bytes(os.pread(descriptor, 2, _COMMAND), "little")
+            raw = os.pread(descriptor, 2, _COMMAND)
+            command = int.from_bytes(raw, "little")
+            if len(raw) < 2 or command == _GONE:
+                raise OSError(errno.ENODEV, f"{bdf} does not answer in configuration space")
             wanted = command | _MEMORY if on else command & ~_MEMORY
             os.pwrite(descriptor, wanted.to_bytes(2, "little"), _COMMAND)
         finally:

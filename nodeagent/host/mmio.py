@@ -47,7 +47,7 @@ def mapped(root: Root, resource: str) -> Iterator[MappedRegisters | Unreadable]:
 
 
 class DrivenRegisters:
-    """Loads and stores; what the caller asks for lies in the BAR, or ValueError."""
+    """Loads and stores; what the caller asks for lies in the BAR, or OSError."""
 
     def __init__(self, view: memoryview) -> None:
         self._words = view.cast("B").cast("I")
@@ -60,7 +60,7 @@ class DrivenRegisters:
 
     def _index(self, offset: int) -> int:
         if offset % _WORD or not 0 <= offset // _WORD < len(self._words):
-            raise ValueError(f"register {offset:#x} is not in this BAR")
+            raise OSError(errno.EINVAL, f"register {offset:#x} is not in this BAR")
         return offset // _WORD
 
     def release(self) -> None:

@@ -6,7 +6,7 @@ from nodeagent.debts import Debts
 from nodeagent.errors import HostError
 from nodeagent.facts import fabric
 from nodeagent.host.gpu.boot import await_boot, await_open
-from nodeagent.host.gpu.fsp import Fsp, open_fsp
+from nodeagent.host.gpu.fsp import Fsp, RefusedError, open_fsp
 from nodeagent.host.gpu.status import firmware_version
 from nodeagent.model.knobs import Configured
 from nodeagent.model.switching import (
@@ -24,6 +24,7 @@ from nodeagent.model.switching import (
     Unbind,
     Wake,
 )
+from nodeagent.model.words import CcMode
 from nodeagent.seams import Bar0, Changeable
 
 _DEVICES = "/sys/bus/pci/devices"
@@ -65,12 +66,12 @@ def _do(  # noqa: C901 - a case for each step
         case Stage(mode=mode):
             debts.stage(bdf)  # first: whoever comes after us must know that a reset is due
             with machine.bar0(bdf) as regs:
-                _fsp(regs, target, machine).stage(mode)
+                _stage(_fsp(regs, target, machine), mode, debts, bdf)
         case Reset(method=method):
             _reset(target, method, machine, debts)
             debts.unstage(bdf)
         case Remove():
-            debts.owe(bdf, removed=True)
+            _owe_whole(target, debts)  # the kernel forgets all of it with the device
             machine.write(bdf, f"{_DEVICES}/{bdf}/remove", "1")
         case Rescan():
             machine.write(bdf, _RESCAN, "1")
@@ -82,6 +83,20 @@ def _do(  # noqa: C901 - a case for each step
             _rest(target, machine, debts)
         case _:
             assert_never(step)
+
+
+def _stage(fsp: Fsp, mode: CcMode, debts: Debts, bdf: str) -> None:
+    try:
+        fsp.stage(mode)
+    except RefusedError:
+        debts.unstage(bdf)  # nothing was written
+        raise
+
+
+def _owe_whole(target: Target, debts: Debts) -> None:
+    texts = {"override": target.override, "control": target.control}
+    owed = {name: text for name, text in texts.items() if isinstance(text, str)}
+    debts.owe(target.bdf, removed=True, **{"override": "", **owed})
 
 
 def _reset(target: Target, method: str, machine: Changeable, debts: Debts) -> None:
