@@ -4,7 +4,7 @@ Reading through them never raises for what a host may look like: absent is None,
 could not be looked at is Unreadable.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -136,6 +136,11 @@ class Changeable(Machine, Protocol):
 
         StuckWriteError where it does not return in the time it has for it.
         """
+
+    @property
+    def stuck(self) -> Collection[str]:
+        """Devices in which a write of ours did not return: nothing else is done to them, and
+        they are not looked at, since the kernel would make a reader wait as well."""
 
     def set_decode(self, bdf: str, *, on: bool) -> None:
         """The memory bit of a function's command register; nothing else there is written."""

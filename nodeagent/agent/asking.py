@@ -65,7 +65,7 @@ def _answer(
 
 
 def targets(machine: Changeable) -> tuple[Target, ...]:
-    found = switching.read(machine)
+    found = switching.read(machine, machine.stuck)
     if isinstance(found, Unreadable):
         raise HostError(f"the GPUs cannot be looked at: {found}")
     return found

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from nodeagent.agent.together import Together, side_by_side
 from nodeagent.debts import Debts
 from nodeagent.errors import AgentError, HostError, StuckWriteError
-from nodeagent.facts import switching
+from nodeagent.facts import holders, switching
 from nodeagent.model.knobs import Configured
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.switching import Await, Bind, Debt, Reset, Step, Target
@@ -55,22 +55,27 @@ def converge(  # noqa: PLR0913 - each is a thing of its own
     told: Told = SILENT,
     stopped: Callable[[], bool] = lambda: False,
     all_or_none: bool = False,
+    is_rollback: bool = False,
     together: Together = side_by_side,
 ) -> Outcome:
     """Safe to kill at any instruction and to run again; what is owed is given back in any case.
 
     A device that fails is left out, and gets back what was taken from it; where it is all or
-    none, so do all. `mine`: the devices whose lock we have, if not those of `want` alone. Once
-    `stopped`, nothing more is switched.
+    none, nothing is given back yet: first all are to be brought back, by a call that
+    `is_rollback`, which begins whoever stands in its way. `mine`: the devices whose lock we
+    have, if not those of `want` alone. Once `stopped`, nothing more is switched.
     """
     owners = frozenset(mine if mine is not None else want)
     run = _Run(machine, want, debts, owners=owners, told=told, together=together)
     run.look()
     blocked = plan.obstacles(run.targets, want)
-    if blocked:
+    if blocked and not is_rollback:
         raise next(iter(blocked.values()))
+    run.failed |= blocked
     while True:
-        ends = stopped() or (all_or_none and bool(run.failed))
+        if all_or_none and run.failed and not stopped():
+            return run.outcome
+        ends = stopped()
         if not ends:
             run.ask()
         if not run.step(back_only=ends):
@@ -78,7 +83,7 @@ def converge(  # noqa: PLR0913 - each is a thing of its own
         run.look()
     if not ends:
         run.close()
-    return Outcome(run.proven, run.failed, run.before, frozenset(run.changed))
+    return run.outcome
 
 
 def _chains(steps: Sequence[Step]) -> list[Sequence[Step]]:
@@ -89,13 +94,15 @@ def _chains(steps: Sequence[Step]) -> list[Sequence[Step]]:
     return [*others, sorted(binds, key=lambda step: step.bdf)] if binds else list(others)
 
 
-def _with_holders(stuck: StuckWriteError, bdf: str, machine: Changeable) -> StuckWriteError:
-    """Who has the device open by now: that is whom the kernel waits for."""
-    found = switching.read(machine)
-    targets = () if isinstance(found, Unreadable) else found
-    holders = [each.holders for each in targets if each.bdf == bdf]
-    named = holders[0] if holders and isinstance(holders[0], tuple) else ()
-    return StuckWriteError(stuck.path, stuck.after_s, held_by=", ".join(map(str, named)))
+def _with_holders(
+    stuck: StuckWriteError, target: Target | None, machine: Changeable
+) -> StuckWriteError:
+    """Who has its nodes open by now: whom the kernel waits for. The device is not looked at."""
+    held = holders.read(machine.files).by_node
+    nodes = [node for node in held if node.startswith("/dev/nvidia")]
+    nodes += target.nodes if target else ()
+    named = dict.fromkeys(str(each) for node in nodes for each in held.get(node, ()))
+    return StuckWriteError(stuck.path, stuck.after_s, held_by=", ".join(named))
 
 
 class _Run:
@@ -122,12 +129,16 @@ class _Run:
         self.changed: set[str] = set()
 
     @property
+    def outcome(self) -> Outcome:
+        return Outcome(self.proven, self.failed, self.before, frozenset(self.changed))
+
+    @property
     def left(self) -> Mapping[str, CcMode]:
         done = self.proven.keys() | self.failed.keys()
         return {bdf: mode for bdf, mode in self._want.items() if bdf not in done}
 
     def look(self) -> None:
-        found = switching.read(self._machine)
+        found = switching.read(self._machine, self._machine.stuck)
         if isinstance(found, Unreadable):
             raise HostError(f"the GPUs cannot be looked at: {found}")
         staged = self._debts.staged()
@@ -181,7 +192,7 @@ class _Run:
 
     def _owed(self) -> Mapping[str, Debt]:
         owed = self._debts.all()
-        mine = self._owners - self._given_up
+        mine = self._owners - self._given_up - frozenset(self._machine.stuck)
         return {bdf: debt for bdf, debt in owed.items() if bdf in mine}
 
     def _do(self, step: Step, target: Target | None) -> AgentError | None:
@@ -193,7 +204,7 @@ class _Run:
         try:
             devices.do(step, target, self._machine, self._debts)
         except StuckWriteError as stuck:
-            error = _with_holders(stuck, step.bdf, self._machine)
+            error = _with_holders(stuck, target, self._machine)
         except AgentError as failure:
             error = failure
         self._told.ended(step, error)

@@ -72,12 +72,12 @@ def switch(  # noqa: PLR0913 - each is a thing of its own
     together: Together = side_by_side,
 ) -> tuple[DeviceEnd, ...]:
     """Bring the devices to their modes; how it ended for each, in order of address."""
-    protected = CcMode.PPCIE in want.values()
+    protected = CcMode.PPCIE in {*want.values(), *now.modes.values()}
     leaving = _leaving(want, now) - marks.left(at.debts.folder)
     marks.leave(at.debts.folder, leaving)  # before: a crash must not forget it
     all_or_none = protected or on_failure is OnFailure.ROLLBACK
 
-    def go(modes: Mapping[str, CcMode], *, as_one: bool) -> Outcome:
+    def go(modes: Mapping[str, CcMode], *, is_rollback: bool = False) -> Outcome:
         return converge(
             at.machine,
             modes,
@@ -85,19 +85,21 @@ def switch(  # noqa: PLR0913 - each is a thing of its own
             mine=at.mine.keys(),
             told=told,
             stopped=stopped,
-            all_or_none=as_one,
+            all_or_none=all_or_none and not is_rollback,
+            is_rollback=is_rollback,
             together=together,
         )
 
     try:
-        outcome = go(want, as_one=all_or_none)
+        outcome = go(want)
     except BlockedError:
         marks.forget(at.debts.folder, leaving)  # nothing was done
         raise
     back: Outcome | None = None
-    if outcome.failed and all_or_none and not stopped():
+    if outcome.failed and all_or_none:
         before = {bdf: outcome.before[bdf] for bdf in outcome.changed if bdf in outcome.before}
-        back = go(before, as_one=False) if before else None
+        marks.leave(at.debts.folder, _leaving(before, now._replace(modes=want)))
+        back = go(before, is_rollback=True)  # and then gives back whatever is owed
     left_before = marks.left(at.debts.folder)
     return tuple(
         _end(bdf, mode, outcome, back, reboot=bdf in left_before)
@@ -116,18 +118,21 @@ def _leaving(want: Mapping[str, CcMode], now: Situation) -> frozenset[str]:
     )
 
 
+def _is_unsettled(bdf: str, outcome: Outcome, back: Outcome | None) -> bool:
+    """A rollback was to bring it back, and was stopped before it could prove anything."""
+    return back is not None and bdf in outcome.changed and bdf not in back.proven
+
+
 def _end(
     bdf: str, want: CcMode, outcome: Outcome, back: Outcome | None, *, reboot: bool
 ) -> DeviceEnd:
     before = outcome.before.get(bdf)
-    error = outcome.failed.get(bdf)
-    if back is not None and bdf in back.failed:
-        return DeviceEnd(bdf, End.FAILED, want, before, error or back.failed[bdf])
+    error = outcome.failed.get(bdf) or (back.failed.get(bdf) if back else None)
     if error is not None:
         return DeviceEnd(bdf, End.FAILED, want, before, error)
     if back is not None and bdf in back.proven and back.proven[bdf] is not want:
         return DeviceEnd(bdf, End.BACK, want, before)
-    if bdf not in outcome.proven:
+    if bdf not in outcome.proven or _is_unsettled(bdf, outcome, back):
         return DeviceEnd(bdf, End.LEFT, want, before)
     needs_boot = reboot and want is not CcMode.OFF
     return DeviceEnd(bdf, End.REBOOT if needs_boot else End.DONE, want, before)

@@ -75,7 +75,8 @@ def give_back(machine: Changeable, debts: Debts, mine: frozenset[str]) -> None:
     """Whatever is owed of these devices; what fails stays owed, for the next command."""
     tried: set[Step] = set()
     for _ in range(_MOST_WAVES):
-        owed = {bdf: debt for bdf, debt in debts.all().items() if bdf in mine} if mine else {}
+        ours = mine - frozenset(machine.stuck)
+        owed = {bdf: debt for bdf, debt in debts.all().items() if bdf in ours} if ours else {}
         if not owed:
             return
         targets = _targets(machine)
@@ -101,5 +102,5 @@ def _do_all(
 
 
 def _targets(machine: Changeable) -> Sequence[Target]:
-    found = switching.read(machine)
+    found = switching.read(machine, machine.stuck)
     return () if isinstance(found, Unreadable) else found

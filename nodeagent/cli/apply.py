@@ -68,7 +68,11 @@ def command(  # noqa: PLR0913 - one for each option
     if not yes and not (sys.stdin and sys.stdin.isatty()):
         raise UsageError("nobody is there to say yes", hint="add --yes")
     if recover is not None:
-        only_recover(gpus, None, force=force)
+        only_recover(gpus, per_vm, force=force)
+        if output != "table":
+            raise UsageError("--recover tells how it goes in lines", hint="leave out -o")
+        if chosen.capture is not None:
+            raise UsageError("a capture cannot be changed", hint="`nodeagent plan` takes one")
         return _recover(chosen, recover, yes=yes)
     return _apply(
         chosen, wish(chosen, gpus, per_vm, force=force), on_failure, yes=yes, output=output
@@ -86,11 +90,12 @@ def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: st
         there = frozenset(each.bdf for each in asking.targets(machine))
         bdfs = there & set(map(address, asks.only)) if asks.only else there
         with switching.workplace(machine, chosen.state, bdfs, command="apply") as at:
+            planning.make(chosen, machine, {}, asks=asks, debts=at.debts)  # refused before a write
             try:
                 if chosen.may_wake:
                     waking.rouse(machine, at.debts, at.mine)
-                answers = asking.answers(machine, at.mine)
-                plan = planning.make(chosen, machine, answers, asks=asks, debts=at.debts)
+                plan = planning.make(chosen, machine, {}, asks=asks, debts=at.debts)
+                _demand_locked(plan, at)
                 if not _agreed(plan, quiet=quiet, yes=yes):
                     return 1
                 ends = _switch(at, plan, switching.OnFailure(on_failure), quiet=quiet)
@@ -100,11 +105,23 @@ def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: st
     return 0 if all(each.end in {"done", "reboot"} for each in ends) else 1
 
 
+def _demand_locked(plan: Plan, at: Workplace) -> None:
+    """A device that was plugged in a moment ago is nobody's yet."""
+    from nodeagent.errors import HostError  # noqa: PLC0415
+
+    new = plan.wanted.modes.keys() - at.mine.keys()
+    if new:
+        raise HostError(f"{min(new)} has just appeared", hint="the same command again")
+
+
 def _agreed(plan: Plan, *, quiet: bool, yes: bool) -> bool:
     from nodeagent.cli import planning  # noqa: PLC0415
 
-    if not quiet:
-        say(planning.told(plan, "table", verbose=False))
+    told = planning.told(plan, "table", verbose=False)
+    if quiet:
+        click.echo(told, err=True)
+    else:
+        say(told)
     if yes or not _changes(plan):
         return True
     return click.confirm("Go ahead?", err=quiet)

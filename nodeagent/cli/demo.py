@@ -90,7 +90,7 @@ def _report(facts: Facts, judgement: Judgement) -> None:
 
 
 def _switch(machine: SimMachine, folder: Path, mode: CcMode) -> Sequence[DeviceEnd]:
-    from nodeagent.agent import asking, waking  # noqa: PLC0415
+    from nodeagent.agent import waking  # noqa: PLC0415
     from nodeagent.agent.switch import switch, workplace  # noqa: PLC0415
     from nodeagent.cli import planning  # noqa: PLC0415
     from nodeagent.cli.options import Chosen  # noqa: PLC0415
@@ -103,8 +103,7 @@ def _switch(machine: SimMachine, folder: Path, mode: CcMode) -> Sequence[DeviceE
     bdfs = frozenset(machine.places)
     with workplace(machine, folder, bdfs, command="demo") as at:
         waking.rouse(machine, at.debts, at.mine)
-        answers = asking.answers(machine, at.mine)
-        plan = planning.make(chosen, machine, answers, asks=Wish(mode), debts=at.debts)
+        plan = planning.make(chosen, machine, {}, asks=Wish(mode), debts=at.debts)
         say(planning.told(plan, "table", verbose=False))
         _title("3. Doing it")
         with shown(sorted(bdfs)) as told:

@@ -50,7 +50,7 @@ def command(  # noqa: PLR0913 - one for each option
     from nodeagent.cli import planning  # noqa: PLC0415 - see the style guide, §6
 
     if recover is not None:
-        only_recover(gpus, None, force=force)
+        only_recover(gpus, per_vm, force=force)
         say(planning.recovery(chosen, recover, output))
         return
     with planning.looked(chosen, gpus, per_vm, force=force, ask=ask_firmware) as plan:

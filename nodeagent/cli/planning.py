@@ -17,12 +17,12 @@ from nodeagent.plan.wanted import address, wanted
 from nodeagent.report import plan as report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nodeagent.agent.asking import Answers
     from nodeagent.cli.options import Chosen
     from nodeagent.debts import Debts
-    from nodeagent.model.switching import Step
+    from nodeagent.model.switching import Step, Target
     from nodeagent.model.words import CcMode
     from nodeagent.plan.preview import Wave
     from nodeagent.plan.wanted import Situation, Wanted, Wish
@@ -75,12 +75,23 @@ def make(
         each._replace(staged=each.bdf in staged, configured=told[each.bdf])
         for each in switching.targets(machine, devices)
     ]
+    found = found._replace(notes=(*found.notes, *_already(targets, found.modes)))
     blocked = planner.obstacles(targets, found.modes)
     if blocked:
         raise next(iter(blocked.values()))
     owed = debts.all() if debts else {}
     mine = {bdf: debt for bdf, debt in owed.items() if bdf in found.modes}
     return Plan(asks.mode, found, now, foreseen(targets, found.modes, mine))
+
+
+def _already(targets: Sequence[Target], modes: Mapping[str, CcMode]) -> list[str]:
+    """The plan has every step that may be needed; often none is."""
+    unasked = [each for each in targets if each.bdf in modes and each.configured is None]
+    so = [each.bdf for each in unasked if each.active is modes[each.bdf] and not each.staged]
+    if not so:
+        return []
+    whose = "it" if len(so) == 1 else "them"
+    return [f"{len(so)} in the mode already: nothing is done to {whose} if the firmware agrees"]
 
 
 def _debts(chosen: Chosen) -> Debts | None:

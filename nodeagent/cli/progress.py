@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from nodeagent.agent.converge import Told
@@ -61,6 +61,13 @@ def shown(bdfs: Sequence[str], stream: TextIO | None = None) -> Iterator[Told]:
         yield Lines(out).told
 
 
+def _write(out: TextIO, text: str) -> None:
+    """A reader that went away (head, less) ends no switch."""
+    with suppress(OSError, ValueError):
+        out.write(text)
+        out.flush()
+
+
 class Lines:
     """One line a step, when it begins; one more where it fails."""
 
@@ -78,8 +85,7 @@ class Lines:
 
     def _say(self, text: str) -> None:
         with self._lock:
-            self._out.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-            self._out.flush()
+            _write(self._out, f"{time.strftime('%H:%M:%S')} {text}\n")
 
 
 class Bars:
@@ -129,8 +135,7 @@ class Bars:
             up = f"\033[{len(self._state)}A" if self._drawn else ""
             lines = [self._line(bdf, *state) for bdf, state in self._state.items()]
             self._drawn = True
-            self._out.write(up + "".join(f"\033[2K{line}\n" for line in lines))
-            self._out.flush()
+            _write(self._out, up + "".join(f"\033[2K{line}\n" for line in lines))
 
     def _line(self, bdf: str, at: int, doing: str) -> str:
         full = round(_BAR * at / len(_ORDER))

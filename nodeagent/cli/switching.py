@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from nodeagent.errors import HostError, UsageError
 from nodeagent.model.words import CcMode, Level, Verdict
@@ -73,9 +74,11 @@ def wish(chosen: Chosen, gpus: tuple[str, ...], per_vm: int | None, *, force: bo
     return Wish(chosen.mode, gpus, per_vm, force)
 
 
-def only_recover(gpus: tuple[str, ...], chosen_mode: str | None, *, force: bool) -> None:
+def only_recover(gpus: tuple[str, ...], per_vm: int | None, *, force: bool) -> None:
     """What says how to switch has no meaning for a recovery."""
-    if gpus or chosen_mode or force:
+    context = click.get_current_context()
+    is_asked = context.get_parameter_source("mode") is ParameterSource.COMMANDLINE
+    if gpus or per_vm or force or is_asked:
         raise UsageError("--recover goes alone", hint="switch the mode once the device is back")
 
 

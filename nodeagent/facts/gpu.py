@@ -73,7 +73,7 @@ def _device(
 ) -> Gpu:
     chip = chip_of(function)
     nodes = _vfio_nodes(machine.files, function)
-    holders = _holders(function, nodes, held)
+    holders = _holders(machine.files, function, nodes, held)
     return Gpu(
         pci=function,
         chip=chip,
@@ -143,7 +143,18 @@ def _is_c2c(table: Mapping[str, list[str]], function: PciFunction) -> bool:
 
 def holders(files: Files, function: PciFunction, held: holding.Holding) -> Seen[tuple[Holder, ...]]:
     """Who has a function open through VFIO or NVIDIA's driver; Unreadable where that is hidden."""
-    return _holders(function, _vfio_nodes(files, function), held)
+    return _holders(files, function, _vfio_nodes(files, function), held)
+
+
+def _drm_nodes(files: Files, function: PciFunction) -> tuple[str, ...] | Unreadable:
+    """Those of a graphics driver, such as nouveau's: cardN and renderDN."""
+    driver = function.driver
+    if not isinstance(driver, str) or "vfio" in driver:
+        return ()
+    names = files.names(f"{pci.DEVICES}/{function.bdf}/drm")
+    if isinstance(names, Unreadable):
+        return names
+    return tuple(f"/dev/dri/{name}" for name in names or () if name.startswith(("card", "render")))
 
 
 def _vfio_nodes(files: Files, function: PciFunction) -> Seen[tuple[str, ...]]:
@@ -161,14 +172,16 @@ def _vfio_nodes(files: Files, function: PciFunction) -> Seen[tuple[str, ...]]:
 
 
 def _holders(
-    function: PciFunction, nodes: Seen[tuple[str, ...]], held: holding.Holding
+    files: Files, function: PciFunction, nodes: Seen[tuple[str, ...]], held: holding.Holding
 ) -> Seen[tuple[Holder, ...]]:
     """Nobody holds it only if every process showed what it has open."""
-    opened = list(nodes) if isinstance(nodes, tuple) else []
-    if function.driver == "nvidia":
-        opened += [node for node in held.by_node if node.removeprefix("/dev/nvidia").isdecimal()]
+    drm = _drm_nodes(files, function)
+    opened = [node for each in (nodes, drm) if isinstance(each, tuple) for node in each]
+    if isinstance(function.driver, str) and function.driver.startswith("nvidia"):
+        # Which GPU stands behind nvidiactl, nvidia-uvm or a switch's node cannot be told: any.
+        opened += [node for node in held.by_node if node.startswith("/dev/nvidia")]
     mine = tuple(holder for node in opened for holder in held.by_node.get(node, ()))
-    return mine or held.closed or ()
+    return mine or held.closed or (drm if isinstance(drm, Unreadable) else ())
 
 
 def _status(

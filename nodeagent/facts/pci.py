@@ -1,6 +1,6 @@
 """Reads PCI functions from sysfs."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from nodeagent.facts.parse import number, parsed, read_number
 from nodeagent.model.pci import NVIDIA, Bar, PciFunction
@@ -15,21 +15,28 @@ _BAR_COUNT = 6
 _HEX = frozenset("0123456789abcdef")
 
 
-def nvidia_functions(files: Files) -> tuple[PciFunction, ...] | Unreadable:
-    """Every NVIDIA function, by address. Only the vendor of the others is looked at."""
+def nvidia_functions(
+    files: Files, without: Collection[str] = ()
+) -> tuple[PciFunction, ...] | Unreadable:
+    """Every NVIDIA function, by address. Only the vendor of the others is looked at.
+
+    One that goes while it is looked at is not there; those of `without` are not looked at.
+    """
     names = files.names(DEVICES)
     if names is None:
         return ()
     if isinstance(names, Unreadable):
         return names
     found = []
-    for bdf in sorted(filter(is_address, names), key=address):
+    for bdf in sorted({*filter(is_address, names)} - {*without}, key=address):
         vendor = read_number(files, f"{DEVICES}/{bdf}/vendor")
         if isinstance(vendor, Unreadable):
             return vendor
         if vendor == NVIDIA:
             function = read(files, bdf)
             if isinstance(function, Unreadable):
+                if files.has(f"{DEVICES}/{bdf}") is False:
+                    continue
                 return function
             found.append(function)
     return tuple(found)

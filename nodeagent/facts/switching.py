@@ -1,6 +1,6 @@
 """Reads what a switch of modes goes by: the devices alone, not the whole host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from nodeagent.errors import HostError
 from nodeagent.facts import gpu, pci
@@ -18,10 +18,10 @@ Ask = Callable[[Target], Configured]
 _MEMORY = 1 << 1
 
 
-def read(machine: Machine) -> tuple[Target, ...] | Unreadable:
-    """Every GPU and switch that has modes, by address. Writes nothing."""
+def read(machine: Machine, without: Collection[str] = ()) -> tuple[Target, ...] | Unreadable:
+    """Every GPU and switch that has modes, by address, but those of `without`. Writes nothing."""
     with machine.look():
-        functions = pci.nvidia_functions(machine.files)
+        functions = pci.nvidia_functions(machine.files, without)
         found = gpu.read(machine, functions, boot_id=None, slots=False)
         if isinstance(found, Unreadable):
             return found
@@ -55,6 +55,7 @@ def _target(machine: Machine, device: Gpu) -> Target:
         family=family,
         line=line_of(family),
         device=function.device,
+        nodes=device.vfio_nodes if isinstance(device.vfio_nodes, tuple) else (),
         driver=function.driver,
         override=function.override,
         holders=device.holders,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from nodeagent import locks as locking
+from nodeagent.errors import StuckWriteError
 from nodeagent.host import hands, mmio
 from nodeagent.host.live import LiveMachine
 from nodeagent.host.root import OpenFile, Root, why
@@ -41,6 +42,7 @@ class ChangingMachine(LiveMachine):
         super().__init__(folder, psp)
         self._one_by_one = threading.Lock()
         self._hands: Mapping[str, hands.Hand] = {}
+        self.stuck: set[str] = set()
 
     @contextlib.contextmanager
     def hands(self, locks: Mapping[str, int]) -> Iterator[None]:
@@ -59,6 +61,9 @@ class ChangingMachine(LiveMachine):
             name = path.rpartition("/")[2]
             deadline_s = hands.DEADLINES_S.get(name, hands.OTHERS_S)
             self._hands[bdf].write(descriptor, path, text, deadline_s)
+        except StuckWriteError:
+            self.stuck.add(bdf)
+            raise
         finally:
             os.close(descriptor)
 

@@ -95,7 +95,7 @@ class Sibling(NamedTuple):
         return f"{self.bdf} ({self.driver})" if isinstance(self.driver, str) else self.bdf
 
 
-_NODE_FOLDERS = ("/dev/vfio/", "/dev/nvidia")
+_NODE_FOLDERS = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/")
 _CONTAINER = "/dev/vfio/vfio"
 
 

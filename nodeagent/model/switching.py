@@ -33,6 +33,8 @@ class Target(NamedTuple):
     booted: Seen[bool] = None
     active: Seen[CcMode] = None
     configured: Configured | Unreadable | None = None
+    nodes: tuple[str, ...] = ()
+    """What a process opens to use it through VFIO."""
     staged: bool = False
     """Knobs were written since its last reset: what it booted with may be less than they say."""
 
@@ -54,7 +56,7 @@ class Wake:
     bdf: str
 
     def __str__(self) -> str:
-        return f"wake {self.bdf}"
+        return f"keep {self.bdf} awake"
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,8 +133,8 @@ def _is_so(target: Target, want: CcMode) -> bool:
 
 def _switch(target: Target, want: CcMode) -> Iterator[Step]:
     bdf, configured = target.bdf, target.configured
-    if target.awake is not True:
-        yield Wake(bdf)
+    if target.awake is not True or target.control == "auto":
+        yield Wake(bdf)  # or it might fall asleep among the questions
     if isinstance(target.driver, str):
         yield Unbind(bdf, target.driver)
     if target.decodes is not True or isinstance(target.driver, str):

@@ -124,7 +124,7 @@ def _owe(step: Step, target: Target | None, owed: dict[str, Debt]) -> None:
 def _why(step: Step, target: Target | None) -> str:  # noqa: C901, PLR0911 - one for each
     match step:
         case Wake():
-            return "asleep, its registers do not answer"
+            return "asleep its registers do not answer"
         case Unbind():
             return "nobody may have it open while it is reset"
         case Decode():

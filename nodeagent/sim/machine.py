@@ -7,6 +7,7 @@ import errno
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from nodeagent.errors import StuckWriteError
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import Kvm, PspFailure, Uname
@@ -44,6 +45,7 @@ class SimMachine:
         self.drivers = self.bus.drivers
         self.harm = self.bus.harm
         self.clock = clock
+        self.stuck: set[str] = set()
         self.is_locked_down = _is_locked_down(base.files)
         self.files: Files = OverlaidFiles(base.files, Sysfs(self.bus, base.files).entry)
         self.probes: Probes = SimProbes(base.probes, self)
@@ -70,10 +72,14 @@ class SimMachine:
     def hands(self, locks: Mapping[str, int]) -> Iterator[None]:  # noqa: ARG002 - writes never outlive us
         yield
 
-    def write(self, bdf: str, path: str, text: str) -> None:  # noqa: ARG002 - one writer for all
+    def write(self, bdf: str, path: str, text: str) -> None:
         """One write to an attribute of sysfs; OSError as the kernel would answer."""
         self.touch(f"before {path} {text}")
-        self.bus.write(path, text.strip())
+        try:
+            self.bus.write(path, text.strip())
+        except StuckWriteError:
+            self.stuck.add(bdf)
+            raise
         self.touch(f"after {path} {text}")
 
     def config(self, bdf: str) -> AbstractContextManager[Seen[Parts]]:

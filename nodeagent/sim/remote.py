@@ -42,6 +42,7 @@ class RemoteMachine:
         self.files: Files = RemoteFiles(lines)
         self.probes: Probes = RemoteProbes(lines)
         self._locks: Mapping[str, int] = {}
+        self.stuck: set[str] = set()
 
     @contextmanager
     def look(self) -> Iterator[None]:
@@ -63,7 +64,11 @@ class RemoteMachine:
         fds = () if lock is None else (lock,)
         try:
             self._lines.do("write", bdf, path, text, fds=fds, path=path)
+        except StuckWriteError:
+            self.stuck.add(bdf)
+            raise
         except SilentError as error:
+            self.stuck.add(bdf)
             raise StuckWriteError(path, PATIENCE_S) from error
 
     def config(self, bdf: str) -> AbstractContextManager[Seen[Parts]]:

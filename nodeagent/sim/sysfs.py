@@ -13,6 +13,14 @@ _OWN_NODES = f"{_NODES}/devices"
 _STATES = {0: "D0", 3: "D3hot"}
 
 
+_OPENED = {
+    "nvidia": "/dev/nvidiactl",
+    "nvidia-nvswitch": "/dev/nvidia-nvswitch0",
+    "nouveau": "/dev/dri/renderD128",
+}
+"""What a process has open that uses a device through such a driver."""
+
+
 class Sysfs:
     """Answers for one path at a time; None is for the base to answer."""
 
@@ -40,7 +48,9 @@ class Sysfs:
             return self._group(path)
         return self._node(path) if path.startswith(f"{_NODES}/") else None
 
-    def _attribute(self, place: Place, bdf: str, name: str) -> Entry | None:
+    def _attribute(  # noqa: PLR0911 - one for each attribute
+        self, place: Place, bdf: str, name: str
+    ) -> Entry | None:
         if place.removed:
             return Absent()
         if name in _TEXTS:
@@ -55,6 +65,8 @@ class Sysfs:
                 return Link(f"../../../kernel/iommu_groups/{place.group}")
             case "vfio-dev":
                 return _GONE if place.vfio is None else Folder((f"vfio{place.vfio}",))
+            case "drm":
+                return Folder(("card0", "renderD128")) if place.driver == "nouveau" else _GONE
             case "reset":
                 return File(b"") if place.methods else _GONE
             case "remove":
@@ -125,7 +137,7 @@ class Sysfs:
             case "fd":
                 return Folder(("7",))
             case "fd/7":
-                return Link(f"{_NODES}/{place.group}")
+                return Link(_OPENED.get(place.driver or "", f"{_NODES}/{place.group}"))
             case _:
                 return _GONE
 

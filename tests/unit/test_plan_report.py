@@ -43,13 +43,15 @@ def test_every_plan_fits_80_columns(
 def test_a_plan_is_numbered_steps_each_with_why(capsys: pytest.CaptureFixture[str]) -> None:
     run("plan", "--mode", "off", "--capture", HOSTS / "genoa-gpu-pending")
 
-    assert capsys.readouterr().out.split("\n")[:7] == [
+    assert capsys.readouterr().out.split("\n")[:9] == [
         "PLAN: 0000:41:00.0 to off, now on",
-        "  1. take 0000:41:00.0 away from vfio-pci",
+        "  1. keep 0000:41:00.0 awake",
+        "       asleep its registers do not answer",
+        "  2. take 0000:41:00.0 away from vfio-pci",
         "       nobody may have it open while it is reset",
-        "  2. let 0000:41:00.0 decode memory",
+        "  3. let 0000:41:00.0 decode memory",
         "       without a driver its registers are not to be reached",
-        "  3. reset 0000:41:00.0",
+        "  4. reset 0000:41:00.0",
         "       what is staged counts from the next boot on",
     ]
 
@@ -131,9 +133,9 @@ def test_a_plan_as_data_has_the_steps_of_the_text(capsys: pytest.CaptureFixture[
     assert all(len(wave) == 12 for wave in found["waves"])
     assert found["waves"][0][0] == {
         "bdf": hgx.FIRST_GPU,
-        "step": "unbind",
-        "does": f"take {hgx.FIRST_GPU} away from vfio-pci",
-        "why": "nobody may have it open while it is reset",
+        "step": "wake",
+        "does": f"keep {hgx.FIRST_GPU} awake",
+        "why": "asleep its registers do not answer",
     }
 
 
