@@ -17,6 +17,7 @@ _FILES = (
     "/sys/firmware/efi/fw_platform_size",
     "/sys/fs/cgroup/misc.current",
 )
+_DEVICES, _NVIDIA = "/sys/bus/pci/devices", "0x10de"
 _IOMEM = "/proc/iomem"  # to others than root it shows zeros, which are worth nothing
 _IOMEM_LIMIT = 1 << 20
 _MODULES = (
@@ -38,7 +39,18 @@ def ask(machine: Machine) -> None:
         machine.files.read_bytes(_IOMEM, _IOMEM_LIMIT)
     for module in _MODULES:
         _parameters(machine.files, module)
+    _switching(machine.files)
     _leaves(machine.probes)
+
+
+def _switching(files: Files) -> None:
+    """What a plan to switch NVIDIA's devices goes by, beside what a check looks at."""
+    names = files.names(_DEVICES)
+    for bdf in names if isinstance(names, tuple) else ():
+        if files.read(f"{_DEVICES}/{bdf}/vendor", 64) == _NVIDIA:
+            files.names(f"{_DEVICES}/{bdf}/drm")
+            for name in ("power/control", "reset_method"):
+                files.read_bytes(f"{_DEVICES}/{bdf}/{name}", 256)
 
 
 def _parameters(files: Files, module: str) -> None:

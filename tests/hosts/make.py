@@ -18,7 +18,10 @@ SIMULATED = HERE.parents[1] / "nodeagent/data/hgx.tar.gz"
 """Shipped with the package: the host around its model of GPUs."""
 
 # In the repository as they are, so that they can be looked at without a step; see .gitignore.
-KEPT = frozenset({"genoa-ready", "genoa-iommu-pt", "genoa-no-privileges"}) | recipes.CAPTURED
+KEPT = recipes.CAPTURED | {
+    *("genoa-ready", "genoa-iommu-pt", "genoa-no-privileges"),
+    *("genoa-gpu-pending", "genoa-gpu-off"),
+}
 
 
 def stale() -> list[str]:

@@ -39,6 +39,7 @@ from tests.unit.captures import (
     replayed,
     written,
 )
+from tests.unit.command import run
 from tests.unit.looks import REQUIRED, Veiled, drafted, facts_of
 
 HOSTS = Path(__file__).parents[1] / "hosts"
@@ -351,6 +352,18 @@ def test_a_capture_tells_when_the_host_was_looked_at(tmp_path: Path) -> None:
     with open_capture(str(out)) as machine:
         assert isinstance(machine, CapturedMachine)
         assert machine.captured == WHEN
+
+
+def test_a_switch_can_be_planned_from_a_capture(
+    hosts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "host.tar.gz"
+    assert run("capture", "--capture", hosts / "genoa-gpu-off", out) == 0
+    capsys.readouterr()
+
+    for place in (hosts / "genoa-gpu-off", out):
+        assert run("plan", "--mode", "on", "--capture", place) == 0
+    assert capsys.readouterr().out.count("take 0000:41:00.0 away from vfio-pci") == 2
 
 
 def test_a_ready_host_is_still_ready_after_masking(tmp_path: Path) -> None:
