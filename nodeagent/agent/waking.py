@@ -49,6 +49,8 @@ def _begin(machine: Changeable, debts: Debts, stack: ExitStack) -> frozenset[str
     except AgentError as error:
         log.debug("nothing is woken: %s", error)
         return frozenset()
+    if owed:
+        give_back(machine, debts, frozenset(mine))  # first: a device may have to be found again
     rouse(machine, debts, mine)
     return frozenset(mine)
 

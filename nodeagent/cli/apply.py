@@ -86,6 +86,7 @@ def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: st
     from nodeagent.plan.wanted import address  # noqa: PLC0415
 
     quiet = output != "table"
+    chosen.settle()
     with chosen.changing() as machine:
         there = frozenset(each.bdf for each in asking.targets(machine))
         bdfs = there & set(map(address, asks.only)) if asks.only else there
@@ -96,6 +97,8 @@ def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: st
                     waking.rouse(machine, at.debts, at.mine)
                 plan = planning.make(chosen, machine, {}, asks=asks, debts=at.debts)
                 _demand_locked(plan, at)
+                if not chosen.may_wake:
+                    _demand_awake(plan)
                 if not _agreed(plan, quiet=quiet, yes=yes):
                     return 1
                 ends = _switch(at, plan, switching.OnFailure(on_failure), quiet=quiet)
@@ -112,6 +115,16 @@ def _demand_locked(plan: Plan, at: Workplace) -> None:
     new = plan.wanted.modes.keys() - at.mine.keys()
     if new:
         raise HostError(f"{min(new)} has just appeared", hint="the same command again")
+
+
+def _demand_awake(plan: Plan) -> None:
+    from nodeagent.model.findings import Outcome  # noqa: PLC0415
+    from nodeagent.plan.gpu import BlockedError  # noqa: PLC0415
+
+    for bdf in plan.wanted.modes:
+        standing = plan.now.modes.get(bdf)
+        if isinstance(standing, Outcome) and standing.code == "GPU_ASLEEP":
+            raise BlockedError(f"{bdf} sleeps, and --no-wake forbids to wake it")
 
 
 def _agreed(plan: Plan, *, quiet: bool, yes: bool) -> bool:

@@ -86,6 +86,12 @@ class Chosen:
             with self.changing() as changing, awake(changing, self.state):
                 yield machine
 
+    def settle(self) -> None:
+        """Give back what a program that died took: a device it removed would not be counted."""
+        if self._owes():
+            with self.awake():
+                pass
+
     def _is_for_us_to_wake(self, machine: Machine) -> bool:
         """Something sleeps or is owed, and we may write."""
         if self.capture is not None or (self.sim is None and os.geteuid() != 0):

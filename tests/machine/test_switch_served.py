@@ -89,7 +89,7 @@ def test_apply_does_what_plan_listed(node: Node) -> None:
 
     done = node.run("apply", "--mode", "on", "--yes", "-o", "json")
 
-    did = {line[9:] for line in done.stderr.splitlines()}
+    did = {line[9:] for line in done.stderr.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)}
     assert did
     assert did <= listed
 
@@ -154,6 +154,60 @@ def test_killed_at_any_moment_the_same_command_goes_on(node: Node) -> None:
         demand_whole(node)
 
 
+_QUEUE_TAIL = 0x8F2C14
+"""Of the mailbox that we ask through: 0 since the boot, until the first message."""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--mode", "on", "--gpu", "0000:99:00.0"), 2),
+        (("--mode", "on", "--gpu", SWITCH), 2),
+        (("--mode", "onn"), 2),
+        (("--mode", "ppcie", "--gpu", GPU), 2),
+        (("--mode", "on", "--gpus-per-vm", "2"), 3),
+        (("--mode", "ppcie", "--gpus-per-vm", "1"), 3),
+    ],
+)
+def test_what_is_refused_has_written_nothing(words: tuple[str, ...], code: int, node: Node) -> None:
+    done = node.run("apply", *words, "--yes")
+
+    assert (done.returncode, done.stdout) == (code, "")
+    for bdf in (GPU, OTHER):
+        with node.machine.bar0(bdf) as regs:
+            assert regs.read(_QUEUE_TAIL) == 0
+    demand_whole(node)
+
+
+def test_a_reader_that_goes_away_ends_no_switch(node: Node) -> None:
+    words = " ".join(node.command("apply", "--mode", "on", "--yes"))
+    subprocess.run(["sh", "-c", f"{words} | head -1"], check=True, timeout=PATIENCE_S)
+
+    eventually(lambda: set(modes(node).values()) == {"on", "off"}, within_s=30)
+    assert {mode for bdf, mode in modes(node).items() if bdf[5] != "c"} == {"on"}
+    demand_whole(node)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "mode"),
+    [(("--recover", GPU), 3, "off"), (("--mode", "on"), 0, "on")],  # found again, it answers
+    ids=["recover", "mode"],
+)
+def test_a_recovery_killed_between_remove_and_rescan_goes_on(
+    words: tuple[str, ...], code: int, mode: str, node: Node
+) -> None:
+    node.machine.set_fault(GPU, "stale", value=True)
+    with node.start("apply", "--recover", GPU, "--yes") as recovery:
+        _await(recovery, "let the kernel look for")
+        recovery.kill()
+    with node.start("apply", *words, "--yes") as again:
+        said, _ = again.communicate(timeout=PATIENCE_S)
+
+    assert again.returncode == code, said
+    assert modes(node)[GPU] == mode
+    demand_whole(node)
+
+
 def test_a_held_gpu_is_named_and_nothing_is_touched(node: Node) -> None:
     node.machine.hold(OTHER, 4242, "qemu-system-x86")
 
@@ -188,10 +242,11 @@ def test_protected_pcie_is_all_or_nothing(node: Node) -> None:
 
     done = node.run("apply", "--mode", "ppcie", "--yes")
 
-    assert done.returncode == 3
-    assert f"{SWITCH} cannot be ppcie" in done.stderr
-    assert "update the VBIOS" in done.stderr
+    assert done.returncode == 1
+    assert f"{SWITCH}  FAILED: {SWITCH} cannot be ppcie" in done.stdout
+    assert "update the VBIOS" in " ".join(done.stdout.split())
     assert set(modes(node).values()) == {"off"}
+    demand_whole(node)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +275,10 @@ def test_what_no_reset_brings_back_needs_power(node: Node) -> None:
 
     assert done.returncode == 1
     assert "does not come back\n  try: power cycle the node" in done.stdout
-    assert node.owed == []
+    assert node.owed == [f"{GPU}.owed"]
+    node.machine.set_fault(GPU, "lost", value=False)  # somebody did
+    assert modes(node)[GPU] == "off"
+    demand_whole(node)
 
 
 def test_a_held_device_is_not_recovered(node: Node) -> None:
@@ -270,7 +328,7 @@ def test_no_wake_switches_nothing_that_sleeps(asleep: Node) -> None:
     done = asleep.run("apply", "--mode", "on", "--yes", "--no-wake")
 
     assert (done.returncode, asleep.text(BDF, "power_state")) == (3, "D3hot")
-    assert "is not asked while it sleeps" in done.stderr
+    assert "sleeps, and --no-wake forbids to wake it" in done.stderr
 
 
 def test_a_sleeping_gpu_is_switched_and_sleeps_again(asleep: Node) -> None:
