@@ -136,9 +136,9 @@ def chip_of(function: PciFunction) -> Chip | None:
 
 
 def _is_c2c(table: Mapping[str, list[str]], function: PciFunction) -> bool:
-    subsystems = table.get(f"{function.device:#06x}", [])
+    free = table.get(f"{function.device:#06x}")
     own = f"{function.subsystem[1]:#06x}" if function.subsystem else None
-    return "*" in subsystems or own in subsystems
+    return free is not None and own not in free
 
 
 def holders(files: Files, function: PciFunction, held: holding.Holding) -> Seen[tuple[Holder, ...]]:

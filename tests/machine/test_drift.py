@@ -1,5 +1,6 @@
 """Drift is noticed: by the kernel's own events on this machine, and by looking at a served one."""
 
+import errno
 import os
 import re
 import signal
@@ -78,3 +79,16 @@ def test_watching_tells_what_somebody_else_changed(node: Node) -> None:
     assert re.match(rf"\d\d:\d\d:\d\d  {GPU}: .*driver none \(was vfio-pci\)", unbound)
     assert f"{GPU}: " in lost
     assert watch.returncode == 0
+
+
+def test_a_storm_that_the_kernel_lost_is_one_that_happened() -> None:
+    """ENOBUFS: more events than the socket holds, and the agent must not end of it."""
+
+    class Flooded:
+        def fileno(self) -> int:
+            return 0
+
+        def poll(self, timeout: float) -> None:
+            raise OSError(errno.ENOBUFS, f"No buffer space available within {timeout}")
+
+    assert Ear(Flooded()).drain() is True

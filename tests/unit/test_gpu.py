@@ -308,7 +308,11 @@ def test_behind_its_firewall_a_blackwell_is_not_gone(firewall: bool | None, expe
         (0x2941, 0x20D5, True),  # a GB200 that NVIDIA's own tool does not list
         (0x31C2, 0x21F1, True),
         (0x31C2, 0x20E6, False),
-        (0x31C2, None, False),
+        (0x31C2, None, True),  # which of the two it is cannot be told: the careful answer
+        (0x31C2, 0x9999, True),
+        (0x29BC, 0x9999, True),
+        (0x29BC, 0x1997, False),
+        (0x31A1, 0x20E6, True),
         (0x2331, 0x1626, False),
     ],
 )
