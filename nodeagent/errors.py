@@ -38,6 +38,12 @@ class StuckWriteError(HostError):
         )
 
 
+class UnfinishedError(AgentError):
+    """Something was begun, and cannot go on: it is neither as before nor as asked."""
+
+    exit_code = 1
+
+
 class CaptureError(HostError):
     """A capture breaks its format; the message names file, key and reason."""
 

@@ -16,6 +16,8 @@ from nodeagent.errors import AgentError, HostError
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _LIMIT = 1 << 12
+LOOK = "look"
+_LOOK_S = 15.0  # a device that was just switched on is given time to boot by a look
 _ENDED = frozenset("ZX")  # states of /proc/PID/stat
 
 
@@ -29,7 +31,7 @@ def taken(folder: Path, bdfs: Iterable[str], *, command: str) -> Iterator[Mappin
     with ExitStack() as stack:
         locks = {bdf: _open(folder, bdf, stack) for bdf in sorted(set(bdfs))}
         for bdf, lock in locks.items():
-            if not _lock(lock):
+            if not _lock_soon(lock):
                 raise _busy(bdf, _told(lock))
         for lock in locks.values():
             _tell(lock, command)
@@ -121,6 +123,16 @@ def _lock(lock: int) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
+    return True
+
+
+def _lock_soon(lock: int) -> bool:
+    """A look has a device for a moment alone: that is waited for, whoever changes it is not."""
+    until = time.monotonic() + _LOOK_S
+    while not _lock(lock):
+        if _told(lock).get("command") != LOOK or time.monotonic() > until:
+            return False
+        time.sleep(0.02)
     return True
 
 

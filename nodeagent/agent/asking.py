@@ -28,7 +28,7 @@ def asked(machine: Changeable, folder: Path, *, wake: bool) -> Iterator[Answers]
     """
     debts = Debts(folder)
     bdfs = {each.bdf for each in targets(machine)}
-    with locks.free(folder, bdfs, command="look") as mine, machine.hands(mine):
+    with locks.free(folder, bdfs, command=locks.LOOK) as mine, machine.hands(mine):
         try:
             if wake:
                 rouse(machine, debts, mine)

@@ -44,7 +44,7 @@ def _begin(machine: Changeable, debts: Debts, stack: ExitStack) -> frozenset[str
         owed = debts.all().keys()
         if not sleepers and not owed:
             return frozenset()
-        mine = stack.enter_context(locks.free(debts.folder, {*sleepers, *owed}, command="look"))
+        mine = stack.enter_context(locks.free(debts.folder, {*sleepers, *owed}, command=locks.LOOK))
         stack.enter_context(machine.hands(mine))
     except AgentError as error:
         log.debug("nothing is woken: %s", error)
@@ -75,6 +75,13 @@ def _booting(targets: Sequence[Target]) -> list[Step]:
 
 def give_back(machine: Changeable, debts: Debts, mine: frozenset[str]) -> None:
     """Whatever is owed of these devices; what fails stays owed, for the next command."""
+    try:
+        _give_back(machine, debts, mine)
+    except AgentError as error:
+        log.debug("what is owed stays owed: %s", error)
+
+
+def _give_back(machine: Changeable, debts: Debts, mine: frozenset[str]) -> None:
     tried: set[Step] = set()
     for _ in range(_MOST_WAVES):
         ours = mine - frozenset(machine.stuck)

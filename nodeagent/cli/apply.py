@@ -10,7 +10,7 @@ import click
 from nodeagent.cli.options import Words, host_options, output_option
 from nodeagent.cli.output import say
 from nodeagent.cli.switching import only_recover, switch_options, wish
-from nodeagent.errors import UsageError
+from nodeagent.errors import HostError, UnfinishedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,8 +110,6 @@ def _apply(chosen: Chosen, asks: Wish, on_failure: str, *, yes: bool, output: st
 
 def _demand_locked(plan: Plan, at: Workplace) -> None:
     """A device that was plugged in a moment ago is nobody's yet."""
-    from nodeagent.errors import HostError  # noqa: PLC0415
-
     new = plan.wanted.modes.keys() - at.mine.keys()
     if new:
         raise HostError(f"{min(new)} has just appeared", hint="the same command again")
@@ -159,10 +157,15 @@ def _switch(
     from nodeagent.cli.stopping import stops  # noqa: PLC0415
 
     bdfs = sorted({step.bdf for wave in plan.waves for step in wave.steps})
-    with stops() as stopped, shown(bdfs, sys.stderr if quiet else None) as told:
-        return switch(
-            at, plan.wanted.modes, plan.now, on_failure=on_failure, told=told, stopped=stopped
-        )
+    try:
+        with stops() as stopped, shown(bdfs, sys.stderr if quiet else None) as told:
+            return switch(
+                at, plan.wanted.modes, plan.now, on_failure=on_failure, told=told, stopped=stopped
+            )
+    except HostError as error:
+        raise UnfinishedError(
+            "the switch was begun and is not finished", hint="the same command again goes on"
+        ) from error
 
 
 def _text(ends: Sequence[DeviceEnd]) -> str:
@@ -184,7 +187,6 @@ def _recover(chosen: Chosen, word: str, *, yes: bool) -> int:
     from nodeagent.cli import planning  # noqa: PLC0415
     from nodeagent.cli.progress import shown  # noqa: PLC0415
     from nodeagent.cli.stopping import stops  # noqa: PLC0415
-    from nodeagent.errors import HostError  # noqa: PLC0415
     from nodeagent.plan.wanted import address  # noqa: PLC0415
 
     bdf = address(word)

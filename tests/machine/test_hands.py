@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -210,3 +211,12 @@ def test_a_device_without_a_hand_is_not_written_to(machine: ChangingMachine, roo
     with pytest.raises(KeyError):
         machine.write(OTHER, f"/{DEVICES}/{BDF}/reset", "1")
     assert (root / DEVICES / BDF / "reset").read_text() == ""
+
+
+def test_a_look_is_waited_for_and_a_change_is_not(tmp_path: Path) -> None:
+    with ExitStack() as look:
+        look.enter_context(locks.free(tmp_path, [BDF], command=locks.LOOK))
+        threading.Timer(0.3, look.pop_all().close).start()
+
+        with locks.taken(tmp_path, [BDF], command="apply") as taken:
+            assert set(taken) == {BDF}

@@ -7,12 +7,15 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from nodeagent.sim.remote import connect
 from tests.machine.simulated import PATIENCE_S, Node, served
 from tests.real.wait import eventually
 
@@ -186,6 +189,25 @@ def test_a_reader_that_goes_away_ends_no_switch(node: Node) -> None:
     eventually(lambda: set(modes(node).values()) == {"on", "off"}, within_s=30)
     assert {mode for bdf, mode in modes(node).items() if bdf[5] != "c"} == {"on"}
     demand_whole(node)
+
+
+def test_a_host_that_goes_away_leaves_a_switch_that_is_unfinished(tmp_path: Path) -> None:
+    """Drivers were taken by then: that is not `it did not begin`."""
+    folder = tmp_path / "hgx"
+    command = [sys.executable, "-m", "nodeagent", "sim", "serve", str(folder), "--rate", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        server.stdout.readline()
+        with closing(connect(str(folder / "socket"))) as machine:
+            node = Node(folder / "socket", machine)
+            with node.start("apply", "--mode", "on", "--yes") as apply:
+                _await(apply, "reset ")
+                server.kill()
+                said, _ = apply.communicate(timeout=PATIENCE_S)
+
+    assert apply.returncode == 1, said
+    assert "the switch was begun and is not finished" in said
+    assert "the same command again goes on" in said
 
 
 @pytest.mark.parametrize(
