@@ -91,6 +91,7 @@ def _untouched(_board: Board, _bdf: str, _mode: CcMode) -> None:
 def _staged(board: Board, bdf: str, mode: CcMode) -> None:
     place = board.places[bdf]
     owe(board, bdf, Debt(place.driver, place.override, place.control, decode=False))
+    board.owed[f"{bdf}.staged"] = b""
     place.control, place.driver = "on", None
     place.rest()
     place.device.config.decodes_memory = True
@@ -110,6 +111,7 @@ def _resetting(board: Board, bdf: str, mode: CcMode) -> None:
 def _booted(board: Board, bdf: str, mode: CcMode) -> None:
     _staged(board, bdf, mode)
     boot(board, bdf)
+    del board.owed[f"{bdf}.staged"]
 
 
 STATES = {"untouched": _untouched, "staged": _staged, "resetting": _resetting, "booted": _booted}

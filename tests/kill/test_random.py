@@ -100,10 +100,18 @@ def _fall(chance: random.Random, board: Board, host: Machine, want: Modes) -> No
         if writes > fuse:
             raise Killed
 
+    held = chance.choice(list(board.places.values())) if chance.random() < 0.2 else None
+    if held is not None:
+        held.holders[4242] = "qemu-system-x86"  # a reset or unbinding of it would be harm
+        held.rest()
     try:
         outcome = Run(board, host, touch).converge(want)
     except (Killed, AgentError):
         return
+    finally:
+        if held is not None:
+            held.holders.clear()
+            held.rest()
     for bdf, mode in outcome.proven.items():
         if not board.places[bdf].device.faults.lost:  # it may be lost since
             assert board.mode(bdf) is mode, "called done, and is not"
