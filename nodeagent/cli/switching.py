@@ -48,7 +48,9 @@ def standing_of(devices: Devices, lockdown: str) -> Mapping[str, CcMode | Outcom
 def situation(facts: Facts, judgement: Judgement) -> Situation:
     from nodeagent.plan.wanted import Situation  # noqa: PLC0415
 
-    level = judgement.levels[Level.ENABLED]
+    # A CPU that cannot do SNP at all is no better than one that is not set up for it.
+    capable, enabled = judgement.levels[Level.CAPABLE], judgement.levels[Level.ENABLED]
+    level = capable if capable.verdict is Verdict.FAIL else enabled
     asked = Level.ENABLED in judgement.profile.required
     return Situation(
         devices=devices_of(facts),

@@ -152,8 +152,9 @@ def _give_back(target: Target, debt: Debt | None) -> Iterator[Step]:
     if debt is None:
         return
     bdf = target.bdf
-    if debt.removed and isinstance(target.driver, str) and target.driver != debt.driver:
-        yield Unbind(bdf, target.driver)
+    taken = isinstance(target.driver, str) and target.driver != debt.driver
+    if debt.removed and taken and not target.holders:
+        yield Unbind(bdf, str(target.driver))
     override = target.override if isinstance(target.override, str) else ""
     if debt.driver is not None and target.driver is None:
         if override not in {"", debt.driver} or (not override and "vfio" in debt.driver):

@@ -107,3 +107,15 @@ def test_watching_shows_the_table_alone(
 ) -> None:
     assert run("gpus", "--watch", *more) == 2
     assert "--watch shows the table and its changes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["intel", "genoa-iommu-pt"])
+def test_no_host_without_snp_gets_a_confidential_mode(
+    host: str, hosts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ("--capture", hosts / host)
+    assert run("plan", "--mode", "devtools", *place) == 3
+    assert "cannot start a confidential VM" in capsys.readouterr().err
+
+    assert run("plan", "--mode", "off", *place) == 0
+    assert run("plan", "--mode", "devtools", "--profile", "gpu", *place) == 0
