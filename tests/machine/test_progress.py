@@ -53,7 +53,7 @@ def test_each_gpu_has_a_line_that_moves(node: Node) -> None:
     assert code == 0, seen
     for doing in ("staging", "resetting", "booting", "at rest"):
         assert re.search(rf"{GPU}  \[#*\.*\]  {doing}", seen), doing
-    assert "\033[8A" in seen  # eight lines, drawn in place
+    assert "\033[12A" in seen  # a line for each GPU and NVSwitch, drawn in place
     plain = re.sub(r"\033\[\d*[A-Z]", "", seen)
     assert max(map(len, plain.replace("\r", "").split("\n"))) <= 80
 
