@@ -126,6 +126,13 @@ def is_possible(now: Configured, want: CcMode) -> bool:
             return True
 
 
+def way_out(line: Line, want: CcMode) -> str | None:
+    """What helps a device that does not know the mode, if anything does."""
+    if want is CcMode.PPCIE and line is not Line.BLACKWELL:
+        return "its firmware does not know protected PCIe: update the VBIOS"
+    return None
+
+
 def writes(now: Configured, want: CcMode) -> tuple[Write, ...]:
     """The knobs that differ, in an order that shows a reset no half mode wherever it strikes.
 

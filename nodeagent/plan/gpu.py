@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from nodeagent.errors import AgentError
-from nodeagent.model.knobs import Configured, Line, is_possible, writes
+from nodeagent.model.knobs import Configured, is_possible, way_out, writes
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.switching import (
     Await,
@@ -89,13 +89,7 @@ def obstacle(target: Target, mode: CcMode | None = None) -> BlockedError | None:
     if isinstance(configured, Unreadable):
         return BlockedError(f"will not change {bdf}: {configured}")
     if mode and isinstance(configured, Configured) and not is_possible(configured, mode):
-        return BlockedError(f"{bdf} cannot be {mode}", hint=_way_out(configured, mode))
-    return None
-
-
-def _way_out(configured: Configured, mode: CcMode) -> str | None:
-    if mode is CcMode.PPCIE and configured.line is not Line.BLACKWELL:
-        return "its firmware does not know protected PCIe: update the VBIOS"
+        return BlockedError(f"{bdf} cannot be {mode}", hint=way_out(configured.line, mode))
     return None
 
 

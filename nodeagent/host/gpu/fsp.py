@@ -16,6 +16,7 @@ from nodeagent.model.knobs import (
     Write,
     needed,
     telling,
+    way_out,
     writes,
 )
 from nodeagent.model.words import CcMode
@@ -74,7 +75,7 @@ class Fsp:
             todo = writes(now, want)
         except ValueError as error:
             raise RefusedError(
-                f"this device cannot be {want}", hint=_way_out(self._line, want)
+                f"this device cannot be {want}", hint=way_out(self._line, want)
             ) from error
         _demand_allowed(todo, known)
         self._write_all(todo)
@@ -128,9 +129,3 @@ def _demand_allowed(todo: Iterable[Write], known: Mapping[int, int]) -> None:
                 f"{permission.name} (knob {permission}) is 0",
                 hint="allow in-band control of the mode in the BMC",
             )
-
-
-def _way_out(line: Line, want: CcMode) -> str | None:
-    if want is CcMode.PPCIE and line is not Line.BLACKWELL:
-        return "its firmware does not know protected PCIe: update the VBIOS"
-    return None
