@@ -11,7 +11,7 @@ from nodeagent.debts import Debts
 from nodeagent.errors import HostError
 from nodeagent.facts import switching
 from nodeagent.model.knobs import Configured
-from nodeagent.model.seen import Unreadable
+from nodeagent.model.seen import NotAsked, Unreadable
 from nodeagent.model.switching import Target
 from nodeagent.seams import Changeable
 from nodeagent.steps import devices
@@ -49,15 +49,15 @@ def _answer(
 ) -> Configured | Unreadable:
     firmware = f"{target.bdf}: its firmware"
     if target.bdf not in mine:
-        return Unreadable(firmware, "is not asked while another program changes the device")
+        return NotAsked(firmware, "is not asked while another program changes the device")
     if isinstance(target.holders, Unreadable):
-        return Unreadable(firmware, f"is not asked while somebody may use it: {target.holders}")
+        return NotAsked(firmware, f"is not asked while somebody may use it: {target.holders}")
     if target.holders:
-        return Unreadable(firmware, f"is not asked while it is in use by {target.holders[0]}")
+        return NotAsked(firmware, f"is not asked while it is in use by {target.holders[0]}")
     if target.awake is not True or target.decodes is not True:
-        return Unreadable(firmware, "is not asked while it sleeps")
+        return NotAsked(firmware, "is not asked while it sleeps")
     if target.booted is not True:
-        return Unreadable(firmware, "does not answer before it has booted")
+        return NotAsked(firmware, "does not answer before it has booted")
     asked = switching.asked(target, lambda each: devices.configured(machine, each))
     if isinstance(asked.configured, Configured | Unreadable):
         return asked.configured

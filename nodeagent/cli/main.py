@@ -146,9 +146,22 @@ def _run(args: Sequence[str] | None) -> int:
 
 def complain(error: AgentError) -> None:
     """One line of fact, one of what to try."""
-    click.echo(f"nodeagent: {shown(str(error))}", err=True)
+    lines = [f"nodeagent: {shown(str(error))}"]
     if error.hint:
-        click.echo(f"  try: {shown(error.hint)}", err=True)
+        lines.append(f"  try: {shown(error.hint)}")
+    for line in lines:
+        click.echo(_fitted(line) if sys.stderr and sys.stderr.isatty() else line, err=True)
+
+
+def _fitted(line: str) -> str:
+    """Between words, where a person reads it; a log keeps one line for one fact."""
+    import shutil  # noqa: PLC0415 - for a person at a terminal alone
+    import textwrap  # noqa: PLC0415
+
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(
+        line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _usage(error: click.ClickException) -> int:

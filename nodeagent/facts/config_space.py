@@ -15,7 +15,7 @@ from nodeagent.seams import Files, Parts
 HEADER = 64
 _EXTENDED = 0x100
 _HAS_LIST = 1 << 4  # of the status register
-_PCIE = 0x10
+_PM, _PCIE = 0x01, 0x10
 _ALL_ONES = 0xFFFFFFFF
 _SPEEDS = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0}
 
@@ -103,6 +103,17 @@ class Space:
             max_speed=_SPEEDS.get(can & 0xF),
         )
         return Pcie(flags >> 4 & 0xF, link)
+
+    def power(self) -> Seen[int]:
+        """The power management control and status register, PMCSR."""
+        at = self.standard(_PM)
+        return self.word(at + 4, 2) if isinstance(at, int) else at
+
+    def bar0(self) -> int:
+        """Where it answers, as the device itself has it: 64 bits where it says so."""
+        low, high = (int.from_bytes(self.header[at : at + 4], "little") for at in (0x10, 0x14))
+        wide = low & 0x6 == 0x4
+        return low & ~0xF | (high << 32 if wide else 0)
 
     def _loop(self, at: int) -> Unreadable:
         return Unreadable(self._path, f"its capability list comes back to {at:#x}")

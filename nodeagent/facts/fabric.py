@@ -120,6 +120,34 @@ def is_closed(path: str, parts: Seen[Parts], family: str) -> bool | None:
     return found.firewall if isinstance(found, Security) else None
 
 
+def changed(path: str, parts: Seen[Parts], device: int, bar0: int | None) -> str | None:
+    """What it shows of itself after a reset that it did not before (gpu-cc.md §10.2)."""
+    space = config_space.space(path, parts)
+    if isinstance(space, Unreadable):
+        return str(space)
+    found = _number(space.header, 0x02, 2)
+    if found != device:
+        return f"the device id {found:#06x} and was {device:#06x}"
+    if bar0 is not None and space.bar0() != bar0:
+        return f"its registers at {space.bar0():#x}, and they were at {bar0:#x}"
+    return None
+
+
+def status(path: str, parts: Seen[Parts], family: str) -> str:
+    """Of a device that does not boot, for a person (gpu-cc.md §9.4)."""
+    space = config_space.space(path, parts)
+    if isinstance(space, Unreadable):
+        return str(space)
+    power, security = space.power(), _security(space, space.extended(), family)
+    told = [f"vendor {_number(space.header, 0x00, 2):#06x}"]
+    told.append(f"command {_number(space.header, 0x04, 2):#06x}")
+    if isinstance(power, int):
+        told.append(f"PMCSR {power:#06x}")
+    if isinstance(security, Security):
+        told.append(f"security fault {security.fault:#x}")
+    return ", ".join(told)
+
+
 def _security(space: Space, extended: Extended, family: str | None) -> Seen[Security]:
     """Fault causes and the BAR firewall: in NVIDIA's own capability, which one by family."""
     if family == "gb100":

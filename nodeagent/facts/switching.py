@@ -6,7 +6,7 @@ from nodeagent.errors import HostError
 from nodeagent.facts import gpu, pci
 from nodeagent.model.knobs import Configured, line_of
 from nodeagent.model.modes import BOOTED, decode
-from nodeagent.model.pci import Asleep, Devices, Gpu, GpuStatus, is_dead
+from nodeagent.model.pci import Asleep, Bar, Devices, Gpu, GpuStatus, is_dead
 from nodeagent.model.seen import Seen, Unreadable
 from nodeagent.model.switching import Target
 from nodeagent.model.words import CcMode
@@ -56,6 +56,7 @@ def _target(machine: Machine, device: Gpu) -> Target:
         line=line_of(family),
         device=function.device,
         nodes=device.vfio_nodes if isinstance(device.vfio_nodes, tuple) else (),
+        bar0=_bar0(function.bars),
         driver=function.driver,
         override=function.override,
         holders=device.holders,
@@ -72,6 +73,11 @@ def _target(machine: Machine, device: Gpu) -> Target:
     booted = _booted(status)
     active = _active(status, family) if booted is True else None
     return target._replace(booted=booted, active=active)
+
+
+def _bar0(bars: Seen[tuple[Bar, ...]]) -> int | None:
+    found = bars if isinstance(bars, tuple) else ()
+    return next((bar.start for bar in found if bar.number == 0 and bar.start), None)
 
 
 def _decodes(command: Seen[int]) -> bool | Unreadable:

@@ -17,6 +17,12 @@ class Unreadable:
         return f"{self.where}: {self.why}"
 
 
+class NotAsked(Unreadable):
+    """We could have asked, and did not: somebody uses it, or it would have to be woken."""
+
+    __slots__ = ()
+
+
 Seen: TypeAlias = T | Unreadable | None
 """`None` means that we looked and it is not there."""
 

@@ -35,6 +35,8 @@ class Target(NamedTuple):
     configured: Configured | Unreadable | None = None
     nodes: tuple[str, ...] = ()
     """What a process opens to use it through VFIO."""
+    bar0: int | None = None
+    """Where the kernel has its registers; None where that could not be read."""
     staged: bool = False
     """Knobs were written since its last reset: what it booted with may be less than they say."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nodeagent import data
-from nodeagent.errors import UsageError, nearest
+from nodeagent.errors import UsageError
 from nodeagent.model.findings import Outcome
 from nodeagent.model.pci import Devices, Gpu
 from nodeagent.model.words import CcMode, Verdict
@@ -76,10 +76,8 @@ def _chosen(wish: Wish, devices: Devices) -> Sequence[Gpu]:
 
 def _no_gpu(bdf: str, by_bdf: Mapping[str, Gpu], devices: Devices) -> UsageError:
     what = "no GPU" if bdf not in {each.bdf for each in devices.switches} else "an NVSwitch"
-    guess = nearest(bdf, by_bdf)
-    known = ", ".join(list(by_bdf)[:4]) or "none"
-    hint = f"did you mean {guess}?" if guess else f"GPUs here: {known}"
-    return UsageError(f"{bdf} is {what}", hint=hint)
+    # All of them, and no guess: the nearest address is another GPU.
+    return UsageError(f"{bdf} is {what}", hint=f"GPUs here: {', '.join(by_bdf) or 'none'}")
 
 
 def _demand_access(now: Situation) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from nodeagent.model.findings import Outcome
 from nodeagent.model.knobs import Configured
 from nodeagent.model.pci import Asleep, Gpu, Held
-from nodeagent.model.seen import Unreadable
+from nodeagent.model.seen import NotAsked, Unreadable
 from nodeagent.model.text import printable, shown
 from nodeagent.model.words import CcMode, Verdict
 
@@ -74,7 +74,7 @@ def _text(seen: object, absent: str) -> str:
 
 def _configured(device: Gpu) -> CcMode | str | None:
     configured = device.configured
-    if configured is None:
+    if configured is None or isinstance(configured, NotAsked):
         return None
     if isinstance(configured, Configured):
         return configured.mode or "invalid"

@@ -8,6 +8,7 @@ from nodeagent.facts import fabric
 from nodeagent.host.gpu.boot import await_boot, await_open
 from nodeagent.host.gpu.fsp import Fsp, RefusedError, open_fsp
 from nodeagent.host.gpu.status import firmware_version
+from nodeagent.host.gpu.waiting import StuckError
 from nodeagent.model.knobs import Configured
 from nodeagent.model.switching import (
     Await,
@@ -60,9 +61,7 @@ def _do(  # noqa: C901 - a case for each step
             debts.owe(bdf, decode=False)
             machine.set_decode(bdf, on=True)
         case Await():
-            await_open(lambda: _is_closed(machine, target), machine.clock)
-            with machine.bar0(bdf) as regs:
-                await_boot(regs, target.family, machine.clock)
+            _await(target, machine)
         case Stage(mode=mode):
             debts.stage(bdf)  # first: whoever comes after us must know that a reset is due
             with machine.bar0(bdf) as regs:
@@ -83,6 +82,22 @@ def _do(  # noqa: C901 - a case for each step
             _rest(target, machine, debts)
         case _:
             assert_never(step)
+
+
+def _await(target: Target, machine: Changeable) -> None:
+    """Until it has booted; and then it must be the device that it was (gpu-cc.md §10.2)."""
+    try:
+        await_open(lambda: _is_closed(machine, target), machine.clock)
+        with machine.bar0(target.bdf) as regs:
+            await_boot(regs, target.family, machine.clock)
+    except StuckError as error:
+        with machine.config(target.bdf) as parts:
+            told = fabric.status(_config(target), parts, target.family)
+        raise StuckError(f"{error}; configuration space: {told}", hint=error.hint) from None
+    with machine.config(target.bdf) as parts:
+        unlike = fabric.changed(_config(target), parts, target.device, target.bar0)
+    if unlike:
+        raise HostError(f"{target.bdf} shows {unlike}", hint="power cycle the node")
 
 
 def _stage(fsp: Fsp, mode: CcMode, debts: Debts, bdf: str) -> None:
@@ -130,7 +145,11 @@ def _rest(target: Target, machine: Changeable, debts: Debts) -> None:
 def _is_closed(machine: Changeable, target: Target) -> bool:
     """Behind the firewall that Blackwell's BARs are kept by while it boots (gpu-cc.md §9.4)."""
     with machine.config(target.bdf) as parts:
-        return fabric.is_closed(f"{_DEVICES}/{target.bdf}/config", parts, target.family) is True
+        return fabric.is_closed(_config(target), parts, target.family) is True
+
+
+def _config(target: Target) -> str:
+    return f"{_DEVICES}/{target.bdf}/config"
 
 
 def configured(machine: Changeable, target: Target) -> Configured:

@@ -11,15 +11,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nodeagent.agent.converge import SILENT, Outcome, Told, converge
+from nodeagent.agent.switch import DeviceEnd, OnFailure, Workplace, switch
 from nodeagent.agent.together import Together, in_turn
+from nodeagent.agent.waking import awake
 from nodeagent.capture.archive import open_capture
+from nodeagent.checks.gpu import Mode, modes
 from nodeagent.debts import Debts
+from nodeagent.facts import gpu
+from nodeagent.facts import pci as pci_facts
 from nodeagent.model.modes import decode
+from nodeagent.model.seen import Unreadable
 from nodeagent.model.switching import Debt
 from nodeagent.model.words import CcMode
+from nodeagent.plan.wanted import Situation
 from nodeagent.seams import Machine
 from nodeagent.sim.chips import H100, LS10, Chip
 from nodeagent.sim.clock import ManualClock
+from nodeagent.sim.config_space import BARS, ConfigSpace
 from nodeagent.sim.device import BOOT_S, Device
 from nodeagent.sim.machine import SimMachine
 from nodeagent.sim.place import Place
@@ -72,7 +80,7 @@ class Board:
         self.clock = ManualClock()
         self.found = {bdf: slot.found for bdf, slot in slots.items()}
         self.places = {
-            bdf: _place(slot, self.clock, group)
+            bdf: _place(slot, self.clock, group, _where(bdf))
             for group, (bdf, slot) in enumerate(slots.items(), 1)
         }
         self.owed: dict[str, bytes] = {}
@@ -108,8 +116,18 @@ def _modes(mode: CcMode) -> tuple[int, int, int]:
     return int(mode in {ON, DEVTOOLS}), int(mode is DEVTOOLS), int(mode is PPCIE)
 
 
-def _place(slot: Slot, clock: ManualClock, group: int) -> Place:
-    device = Device(slot.chip, clock)
+def _where(bdf: str) -> tuple[int, int]:
+    """Where the host has its BARs: a device whose registers lie elsewhere is another one."""
+    if bdf not in addresses(8, 4):
+        return BARS
+    text = base(8, 4).files.read(f"/sys/bus/pci/devices/{bdf}/resource", 1 << 14)
+    assert isinstance(text, str)
+    starts = {bar.number: bar.start for bar in pci_facts.bars(text)}
+    return starts[0], starts.get(2, BARS[1])
+
+
+def _place(slot: Slot, clock: ManualClock, group: int, bars: tuple[int, int]) -> Place:
+    device = Device(slot.chip, clock, config=ConfigSpace(slot.chip, bars=bars))
     device.fsp.knobs.update(KNOBS[slot.mode])
     if slot.chip.is_switch:
         device.fsp.knobs[10] = 0
@@ -169,6 +187,42 @@ class Run:
                 together=self.together,
             )
 
+    def switch(
+        self,
+        want: Modes,
+        *,
+        on_failure: OnFailure = OnFailure.FINISH,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> tuple[DeviceEnd, ...]:
+        """The whole of it, with its rollback and its marks."""
+        with self._debts() as debts:
+            return switch(
+                Workplace(self.machine, debts, dict.fromkeys(self.board.places, 0)),
+                want,
+                self._situation(),
+                on_failure=on_failure,
+                stopped=stopped,
+                told=self.told,
+                together=self.together,
+            )
+
+    def _situation(self) -> Situation:
+        with self.machine.look():
+            devices = gpu.read(
+                self.machine, pci_facts.nvidia_functions(self.machine.files), boot_id=None
+            )
+        assert not isinstance(devices, Unreadable)
+        found = modes((*devices.gpus, *devices.switches), "")
+        standing = {
+            bdf: each.mode if isinstance(each, Mode) else each for bdf, each in found.items()
+        }
+        return Situation(devices, standing, "", None)
+
+    def look(self) -> None:
+        """Idle devices are woken, and put back."""
+        with self._debts() as debts, awake(self.machine, debts.folder):
+            pass
+
     @contextmanager
     def _debts(self) -> Iterator[Debts]:
         """The folder of the board's notes: taken up again wherever this program ends."""
@@ -190,6 +244,7 @@ class Run:
 
 def _notes(folder: Path) -> dict[str, bytes]:
     names = [name for name in os.listdir(folder) if not name.startswith(".")]
+    names = [name for name in names if not name.endswith(".lock")]  # a lock dies with its process
     return {name: (folder / name).read_bytes() for name in names}
 
 

@@ -2,10 +2,11 @@
 comes right once the devices do."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from nodeagent.agent.switch import DeviceEnd, End, OnFailure
 from nodeagent.errors import AgentError
 from nodeagent.model.words import CcMode
 from nodeagent.seams import Machine
@@ -25,6 +26,7 @@ class Killed(BaseException):
     """Nothing of ours may catch it."""
 
 
+Stopped = Callable[[], bool]
 Wrong = Callable[[random.Random, Faults], None]
 
 
@@ -52,6 +54,38 @@ def _never(_any: random.Random, faults: Faults) -> None:
     faults.never_boots = True
 
 
+def _loop(run: Run, want: Modes, stopped: Stopped) -> Modes:
+    outcome = run.converge(want, stopped=stopped)
+    assert stopped() or set(outcome.proven) | set(outcome.failed) == set(want)
+    return outcome.proven
+
+
+def _finishing(run: Run, want: Modes, stopped: Stopped) -> Modes:
+    return _believed(run.switch(want, stopped=stopped), want)
+
+
+def _rolling_back(run: Run, want: Modes, stopped: Stopped) -> Modes:
+    return _believed(run.switch(want, on_failure=OnFailure.ROLLBACK, stopped=stopped), want)
+
+
+def _believed(ends: Sequence[DeviceEnd], want: Modes) -> Modes:
+    """What is said of each device to be in its mode, new or old."""
+    assert [each.bdf for each in ends] == sorted(want)
+    found: dict[str, CcMode] = {}
+    for each in ends:
+        if each.end is End.DONE:
+            found[each.bdf] = each.want
+        elif each.end is End.BACK and each.before is not None:
+            found[each.bdf] = each.before
+    return found
+
+
+def _looking(run: Run, _want: Modes, _stopped: Stopped) -> Modes:
+    run.look()
+    return {}
+
+
+PROGRAMS = (_loop, _finishing, _rolling_back, _looking)
 WRONG: tuple[Wrong, ...] = (_lost, _silent, _stuck, _refuses, _late, _never)
 
 
@@ -90,6 +124,7 @@ def _fall(chance: random.Random, board: Board, host: Machine, want: Modes) -> No
     fuse, strikes = chance.randint(0, 500), chance.randint(0, 300)
     struck = board.places[chance.choice(list(board.places))].device.faults
     wrong = chance.choice(WRONG)
+    stops = chance.randint(0, 300) if chance.random() < 0.3 else fuse  # told to stop, and obeys
     writes = 0
 
     def touch(_what: str) -> None:
@@ -104,18 +139,18 @@ def _fall(chance: random.Random, board: Board, host: Machine, want: Modes) -> No
     if held is not None:
         held.holders[4242] = "qemu-system-x86"  # a reset or unbinding of it would be harm
         held.rest()
+    run = Run(board, host, touch)
     try:
-        outcome = Run(board, host, touch).converge(want)
+        done = chance.choice(PROGRAMS)(run, want, lambda: writes > stops)
     except (Killed, AgentError):
         return
     finally:
         if held is not None:
             held.holders.clear()
             held.rest()
-    for bdf, mode in outcome.proven.items():
+    for bdf, mode in done.items():
         if not board.places[bdf].device.faults.lost:  # it may be lost since
             assert board.mode(bdf) is mode, "called done, and is not"
-    assert set(outcome.proven) | set(outcome.failed) == set(want)
 
 
 def _heal(faults: Faults) -> None:

@@ -27,12 +27,15 @@ def node(tmp_path: Path) -> Iterator[Node]:
         yield node
 
 
-def _at_terminal(node: Node, answer: bytes) -> tuple[str, int]:
+def _at_terminal(
+    node: Node, answer: bytes, words: tuple[str, ...] = ("apply", "--mode", "on")
+) -> tuple[str, int]:
     """All that it wrote to a terminal of 80 columns, and its exit code."""
     screen, inside = pty.openpty()
     ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
-    words = node.command("apply", "--mode", "on")
-    with subprocess.Popen(words, stdin=inside, stdout=inside, stderr=inside) as apply:
+    with subprocess.Popen(
+        node.command(*words), stdin=inside, stdout=inside, stderr=inside
+    ) as apply:
         os.close(inside)
         seen, asked, end = "", False, time.monotonic() + PATIENCE_S
         while time.monotonic() < end and select.select([screen], [], [], PATIENCE_S)[0]:
@@ -45,6 +48,15 @@ def _at_terminal(node: Node, answer: bytes) -> tuple[str, int]:
                 os.write(screen, answer)
     os.close(screen)
     return seen, apply.returncode
+
+
+def test_a_refusal_is_folded_between_words(node: Node) -> None:
+    seen, code = _at_terminal(node, b"", ("plan", "--mode", "on", "--gpu", "0000:99:00.0"))
+
+    lines = seen.replace("\r", "").split("\n")
+    assert code == 2
+    assert max(map(len, lines)) <= 80
+    assert "".join(lines).replace("    ", " ").endswith("0000:e3:00.0, 0000:e4:00.0")
 
 
 def test_each_gpu_has_a_line_that_moves(node: Node) -> None:

@@ -10,7 +10,7 @@ from nodeagent.agent.converge import StillNeededError, Told, converge
 from nodeagent.agent.together import in_turn, side_by_side
 from nodeagent.debts import Debts
 from nodeagent.errors import AgentError
-from nodeagent.model.switching import Reset, Stage, Step, Unbind
+from nodeagent.model.switching import Await, Reset, Stage, Step, Unbind
 from nodeagent.model.words import CcMode
 from nodeagent.plan.gpu import BlockedError
 from nodeagent.sim.clock import ManualClock
@@ -84,9 +84,35 @@ def test_a_gpu_that_never_boots_gets_its_driver_back_and_is_named() -> None:
     outcome = run(two).converge({FIRST: ON, OTHER: ON})
 
     assert outcome.proven == {FIRST: ON}
-    assert "did not boot within 10 s" in str(outcome.failed[OTHER])
+    told = str(outcome.failed[OTHER])
+    assert "did not boot within 10 s" in told
+    assert "configuration space: vendor 0x10de, command 0x0002, PMCSR 0x0008" in told
     assert [place.driver for place in two.places.values()] == ["vfio-pci", "vfio-pci"]
     assert not two.owed
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "said"),
+    [(0x02, b"\x21\x23", "the device id 0x2321"), (0x10, b"\x0c\0\0\0", "its registers at")],
+)
+def test_what_comes_back_as_another_device_is_not_believed(
+    at: int, value: bytes, said: str
+) -> None:
+    two = board([FIRST, OTHER])
+
+    def begins(step: Step) -> None:
+        if step == Await(OTHER) and reset:
+            two.places[OTHER].device.config.raw[at : at + len(value)] = value
+
+    def ended(step: Step, _error: AgentError | None) -> None:
+        reset.extend([step] if step == Reset(OTHER) else [])
+
+    reset: list[Step] = []
+    outcome = run(two, Told(begins, ended)).converge({FIRST: ON, OTHER: ON})
+
+    assert outcome.proven == {FIRST: ON}
+    assert f"{OTHER} shows {said}" in str(outcome.failed[OTHER])
+    assert outcome.failed[OTHER].hint == "power cycle the node"
 
 
 def test_all_or_none_resets_nobody_once_one_cannot_be_staged() -> None:

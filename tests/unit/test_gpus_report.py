@@ -11,7 +11,7 @@ from nodeagent.checks.gpu import Mode, mode_of
 from nodeagent.model.findings import Outcome
 from nodeagent.model.knobs import Configured, Line
 from nodeagent.model.pci import Asleep, Gpu, Held, Holder, Sighting
-from nodeagent.model.seen import Unreadable
+from nodeagent.model.seen import NotAsked, Unreadable
 from nodeagent.model.words import CcMode
 from nodeagent.report.gpus import Answer, Row, document, row, text
 from tests.hosts import recipes
@@ -148,6 +148,7 @@ def _configured(values: dict[int, int]) -> Configured:
         (_configured({45: 1}), "ppcie", True),
         (_configured({6: 1}), "invalid", False),
         (Unreadable("fsp", "did not answer"), "no answer", False),
+        (NotAsked("fsp", "is not asked while it is in use"), "not asked", False),
     ],
 )
 def test_what_differs_after_the_next_reset_is_pending(

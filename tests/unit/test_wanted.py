@@ -152,19 +152,20 @@ def test_protected_pcie_takes_no_single_gpu() -> None:
 @pytest.mark.parametrize(
     ("word", "said", "hint"),
     [
-        (hgx.LAST_SWITCH, f"{hgx.LAST_SWITCH} is an NVSwitch", "did you mean 0000:"),
-        ("0000:23:00.1", "0000:23:00.1 is no GPU", f"did you mean {hgx.FIRST_GPU}?"),
-        ("E4:00.1", "0000:e4:00.1 is no GPU", "did you mean 0000:e4:00.0?"),
+        (hgx.LAST_SWITCH, f"{hgx.LAST_SWITCH} is an NVSwitch", "GPUs here: 0000:23:00.0, "),
+        ("0000:23:00.1", "0000:23:00.1 is no GPU", "GPUs here: 0000:23:00.0, "),
+        ("E4:00.1", "0000:e4:00.1 is no GPU", "GPUs here: 0000:23:00.0, "),
         ("gpu", "gpu is no GPU", "GPUs here: 0000:23:00.0, 0000:24:00.0, 0000:63:00.0, "),
     ],
 )
-def test_an_address_that_is_no_gpus_names_the_nearest(word: str, said: str, hint: str) -> None:
+def test_an_address_that_is_no_gpus_names_those_there_are(word: str, said: str, hint: str) -> None:
     found = reason(Wish(ON, (hgx.FIRST_GPU, word)), now("genoa-hgx-h100-cc"))
 
     assert isinstance(found, UsageError)
     assert str(found) == said
     assert found.hint
     assert found.hint.startswith(hint)
+    assert found.hint.endswith(", 0000:e4:00.0")  # and none is guessed: it would be another GPU
 
 
 @pytest.mark.parametrize(
