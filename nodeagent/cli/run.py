@@ -134,7 +134,8 @@ def _cycle(
     """One, with what it keeps and whom it writes to; a host that cannot be opened is said first."""
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
     from nodeagent.agent.memory import Memory  # noqa: PLC0415
-    from nodeagent.kube.client import NodeClient  # noqa: PLC0415 - takes 0.2 s and 35 MiB
+    from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
+    from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
     from nodeagent.labels import condition_type  # noqa: PLC0415
     from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
 
@@ -142,8 +143,8 @@ def _cycle(
         simulated = machine.source.simulated
     # What a simulated machine showed must never be taken for a sighting of this one.
     memory = Memory(None if simulated else run_dir, settings.boot_id)
-    client = NodeClient(kubeconfig or None, condition_type=condition_type(settings.prefix))
-    with contextlib.closing(client):
+    with contextlib.closing(Api(kubeconfig or None)) as api:
+        client = NodeClient(api, condition_type=condition_type(settings.prefix))
         yield Cycle(
             settings,
             look=_looker(chosen, settings.boot_id),

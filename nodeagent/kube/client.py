@@ -1,12 +1,11 @@
-"""One Node through the Kubernetes client library, which is imported here and nowhere else.
+"""Calls to an API server through the Kubernetes client library, imported here and nowhere else.
 
 Only its transport and its reading of credentials are used: its models would turn every
 Node, images and all, into thousands of objects.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from urllib.parse import quote
+from collections.abc import Iterator, Mapping, Sequence
 
 import urllib3.exceptions
 import yaml
@@ -17,27 +16,26 @@ from kubernetes.config import ConfigException, load_incluster_config, load_kube_
 from nodeagent import __version__
 from nodeagent.errors import ClusterError
 from nodeagent.kube.failures import RefusedError, UnreachableError, failure
-from nodeagent.kube.node import MANAGER, NodeCondition, NodeView, view
 
 TIMEOUT_S = (5.0, 10.0)  # to connect, and between two reads
 _TOLD_CHARS = 300
 
-_APPLY = "application/apply-patch+yaml"  # JSON is YAML
-_MERGE = "application/merge-patch+json"
-_BY_US = f"fieldManager={MANAGER}"
-_Object = dict[str, object]
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"  # JSON is YAML
+MERGE = "application/merge-patch+json"
+PATCH = "application/json-patch+json"
+Json = Mapping[str, object] | Sequence[Mapping[str, object]]
 
 
-class NodeClient:
-    """The calls of `Nodes`. Connects when first asked: the agent looks before it can talk.
+class Api:
+    """Calls by path. Connects when first asked: the agent looks before it can talk.
 
     Credentials are read again whenever the server no longer takes them: a projected token
     and a kubelet's certificate both rotate, and the library re-reads only the former.
     """
 
-    def __init__(self, kubeconfig: str | None, *, condition_type: str) -> None:
+    def __init__(self, kubeconfig: str | None) -> None:
         self._kubeconfig = kubeconfig
-        self._type = condition_type
         self._api: ApiClient | None = None
 
     def close(self) -> None:
@@ -45,49 +43,13 @@ class NodeClient:
             self._api.close()  # type: ignore[no-untyped-call]
             self._api = None
 
-    def get(self, name: str) -> NodeView | None:
-        what = f"cannot read Node {name}"
-        status, told = self._ask("GET", _path(name), what)
-        return None if status == 404 else view(told, self._type)
-
-    def apply_metadata(
-        self, node: NodeView, *, labels: Mapping[str, str], annotations: Mapping[str, str]
-    ) -> NodeView:
-        body = _body(node)
-        body["metadata"] = {
-            **_identity(node),
-            "labels": dict(labels),
-            "annotations": dict(annotations),
-        }
-        return self._patch(node, f"?{_BY_US}&force=true", body, _APPLY)
-
-    def remove_labels(self, node: NodeView, keys: Collection[str]) -> NodeView:
-        """A merge patch, because an apply can take away only what it alone had applied."""
-        gone = dict.fromkeys(sorted(keys))
-        body: _Object = {"metadata": {"uid": node.uid, "labels": gone}}
-        return self._patch(node, f"?{_BY_US}", body, _MERGE)
-
-    def apply_condition(self, node: NodeView, condition: NodeCondition) -> NodeView:
-        said = {
-            "type": self._type,
-            "status": condition.status,
-            "reason": condition.reason,
-            "message": condition.message,
-            "lastHeartbeatTime": condition.heartbeat,
-            "lastTransitionTime": condition.transition,
-        }
-        body = {**_body(node), "status": {"conditions": [said]}}
-        return self._patch(node, f"/status?{_BY_US}&force=true", body, _APPLY)
-
-    def _patch(self, node: NodeView, rest: str, body: _Object, kind: str) -> NodeView:
-        what = f"cannot change Node {node.name}"
-        _, told = self._ask("PATCH", _path(node.name) + rest, what, body=body, kind=kind)
-        return view(told, self._type)
-
-    def _ask(
-        self, method: str, path: str, what: str, *, body: _Object | None = None, kind: str = ""
+    def ask(
+        self, method: str, path: str, what: str, *, body: Json | None = None, kind: str = JSON
     ) -> tuple[int, object]:
-        """The answer's status and JSON. 404 is an answer to a GET; other refusals raise."""
+        """The answer's status and JSON. 404 is an answer to a GET; other refusals raise.
+
+        `what` is what cannot be done then, such as `cannot read Node a`.
+        """
         answer = self._send(method, path, body, kind)
         if answer.status == 401:
             self.close()
@@ -103,7 +65,7 @@ class NodeClient:
             retry_after=answer.retry_after,
         )
 
-    def _send(self, method: str, path: str, body: _Object | None, kind: str) -> "_Answer":
+    def _send(self, method: str, path: str, body: Json | None, kind: str) -> "_Answer":
         if self._api is None:
             self._api = _connect(self._kubeconfig)
         host: str = self._api.configuration.host
@@ -211,19 +173,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _path(name: str) -> str:
-    return f"/api/v1/nodes/{quote(name, safe='')}"
-
-
-def _identity(node: NodeView) -> dict[str, str]:
-    """With the uid: an apply to a Node that was deleted would create it (kubernetes.md §5.2)."""
-    return {"name": node.name, "uid": node.uid}
-
-
-def _body(node: NodeView) -> _Object:
-    return {"apiVersion": "v1", "kind": "Node", "metadata": _identity(node)}
 
 
 def _parsed(data: bytes) -> object:

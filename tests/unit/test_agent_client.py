@@ -7,7 +7,7 @@ import pytest
 
 from nodeagent.agent.logs import chain
 from nodeagent.errors import ClusterError
-from nodeagent.kube.client import NodeClient
+from nodeagent.kube.client import Api
 from nodeagent.kube.failures import (
     BusyError,
     ConflictError,
@@ -15,6 +15,7 @@ from nodeagent.kube.failures import (
     RefusedError,
     failure,
 )
+from nodeagent.kube.nodes import NodeClient
 
 SECRET = "s3cr3t"  # noqa: S105 - made up, and never to be seen
 
@@ -34,7 +35,7 @@ def kubeconfig(folder: Path, user: dict[str, object], *, name: str = "test") -> 
 
 def ask(path: str | None) -> ClusterError:
     with pytest.raises(ClusterError) as caught:
-        NodeClient(path, condition_type="x").get("n")
+        NodeClient(Api(path), condition_type="x").get("n")
     return caught.value
 
 
