@@ -6,7 +6,7 @@ Pure: the same judgement gives the same bytes, so that an unchanged host costs n
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from nodeagent.model.findings import Finding, Judgement
@@ -31,6 +31,12 @@ _CPU_VALUES = ("snp.generation", "snp.asids", "snp.api", "smt", "tcb.snp", "tcb.
 _DEMANDS = tuple(f"snp.policy.{name}" for name in POLICY_DEMANDS)
 _TOLD = ("ready", "kernel", *_LEVELS, *_GPU_VALUES, *_CPU_VALUES, *_DEMANDS)
 _NAMES = (*_TOLD, "profile", "simulated")
+
+COMPAT_READY = "nvidia.com/cc.ready.state"
+COMPAT_MODE = "nvidia.com/cc.mode.state"
+COMPAT = frozenset({COMPAT_READY, COMPAT_MODE})
+"""What Kata's classes and people read where NVIDIA's cc-manager is; ours as the authority alone."""
+_COMPAT_READY = {CcMode.ON: "true", CcMode.PPCIE: "true", CcMode.OFF: "false"}
 
 _SEEN_BYTES = 240
 _DO_BYTES = 480
@@ -81,6 +87,19 @@ def names(prefix: str) -> frozenset[str]:
     return frozenset(prefix + name for name in _NAMES)
 
 
+def switch_key(prefix: str) -> str:
+    """The annotation that keeps what a switch has yet to give back."""
+    return f"{prefix}switch"
+
+
+def last_switch_key(prefix: str) -> str:
+    return f"{prefix}last-switch"
+
+
+def cordon_key(prefix: str) -> str:
+    return f"{prefix}cordoned-by-us"
+
+
 def report_key(prefix: str) -> str:
     return f"{prefix}report"
 
@@ -98,20 +117,23 @@ def desired(  # noqa: PLR0913 - each is a fact of its own, and none belongs to a
     prefix: str = PREFIX,
     proven: Mapping[str, CcMode] | None = None,
     note: str = "",
+    is_authority: bool = False,
 ) -> Wanted:
     """What the Node should show. `proven` also counts devices that are held by now.
 
     `note` is a sentence for the condition about what was asked of this node.
     """
-    answers = _answers(judgement)
+    answers = {prefix + name: said for name, said in _answers(judgement).items()}
     if simulated:
-        answers["simulated"] = "true"
+        answers[f"{prefix}simulated"] = "true"
     hidden = simulated and not publish_simulated
     if hidden:
-        answers["ready"] = None
+        answers[f"{prefix}ready"] = None
+    elif is_authority:
+        answers |= _compat(judgement)
     return Wanted(
-        labels=dict(_sure(answers, prefix)),
-        unsure=frozenset(prefix + name for name, said in answers.items() if said is _UNSURE),
+        labels=dict(_sure(answers)),
+        unsure=frozenset(key for key, said in answers.items() if said is _UNSURE),
         report=_report(judgement, simulated, boot_id, proven),
         condition=_condition(judgement, hidden=hidden, note=note),
     )
@@ -233,11 +255,47 @@ def _ready(ready: Ready) -> _Answer:
     return answers.get(ready)
 
 
-def _sure(answers: Mapping[str, _Answer], prefix: str) -> Iterator[tuple[str, str]]:
-    for name, said in sorted(answers.items()):
+def _compat(judgement: Judgement) -> dict[str, _Answer]:
+    """cc-manager's two labels, of the mode that the devices share (kubernetes.md §1.1, §2).
+
+    `devtools` is not confidential, and a mode that is not the wanted one is nobody's to select:
+    where cc-manager writes something empty there, or keeps what it wrote before, we say nothing.
+    """
+    gpu, shared = _verdict(judgement, Level.GPU), judgement.values.cc_mode
+    if gpu is Verdict.UNKNOWN or shared is None:
+        return dict.fromkeys(sorted(COMPAT), _UNSURE if gpu is Verdict.UNKNOWN else None)
+    mode = CcMode(shared) if shared in tuple(CcMode) else None
+    is_wanted = judgement.wanted in {None, mode}
+    fits = gpu is Verdict.PASS or (is_wanted and mode is CcMode.OFF)
+    said = _COMPAT_READY.get(mode) if mode and is_wanted and fits else None
+    return {COMPAT_MODE: mode.value if mode else None, COMPAT_READY: said}
+
+
+def withheld(
+    wanted: Wanted, condition: Condition, standing: Mapping[str, str], prefix: str
+) -> Wanted:
+    """While a switch is under way: nothing says ready, and the mode is the one last said."""
+    gone = {f"{prefix}ready", COMPAT_READY}
+    labels = {key: value for key, value in wanted.labels.items() if key not in gone}
+    labels.pop(COMPAT_MODE, None)
+    if COMPAT_MODE in standing:
+        labels[COMPAT_MODE] = standing[COMPAT_MODE]
+    return replace(
+        wanted, labels=labels, unsure=wanted.unsure - gone - {COMPAT_MODE}, condition=condition
+    )
+
+
+def failed(wanted: Wanted) -> Wanted:
+    """After a switch that did not reach its mode: as cc-manager says it."""
+    labels = {key: value for key, value in wanted.labels.items() if key != COMPAT_READY}
+    return replace(wanted, labels={**labels, COMPAT_MODE: "failed"}, unsure=wanted.unsure - COMPAT)
+
+
+def _sure(answers: Mapping[str, _Answer]) -> Iterator[tuple[str, str]]:
+    for key, said in sorted(answers.items()):
         value = _legal(said) if isinstance(said, str) else ""
         if value:
-            yield prefix + name, value
+            yield key, value
 
 
 def _legal(value: str) -> str:

@@ -6,6 +6,7 @@ Node, images and all, into thousands of objects.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import urllib3.exceptions
 import yaml
@@ -19,6 +20,7 @@ from nodeagent.kube.failures import RefusedError, UnreachableError, failure
 
 TIMEOUT_S = (5.0, 10.0)  # to connect, and between two reads
 _TOLD_CHARS = 300
+_LINE_BYTES = 8 << 20
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -65,19 +67,64 @@ class Api:
             retry_after=answer.retry_after,
         )
 
+    def stream(self, path: str, what: str, *, read_s: float) -> Iterator[object]:
+        """Each line of an answer that goes on, as JSON, until the server ends it.
+
+        Silence longer than `read_s` ends it with UnreachableError: a connection may be dead
+        without a word.
+        """
+        response = self._open("GET", path, None, JSON, (TIMEOUT_S[0], read_s))
+        if response.status >= 300:
+            told = _parsed(_whole(response))
+            after = response.headers.get("Retry-After")
+            if response.status == 401:
+                self.close()
+            raise failure(response.status, what, _message(told), retry_after=after)
+        raw = response.response
+        try:
+            for line in _lines(raw.stream(None, decode_content=False)):
+                yield _parsed(line)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise UnreachableError(f"{what}: the connection broke") from _innermost(error)
+        finally:
+            raw.close()
+
     def _send(self, method: str, path: str, body: Json | None, kind: str) -> "_Answer":
+        response = self._open(method, path, body, kind, TIMEOUT_S)
+        return _Answer(response.status, _whole(response), response.headers.get("Retry-After"))
+
+    def _open(
+        self, method: str, path: str, body: Json | None, kind: str, timeout: tuple[float, float]
+    ) -> Any:  # noqa: ANN401 - the library has no types
+        """The answer's head; its body is still to be read."""
         if self._api is None:
             self._api = _connect(self._kubeconfig)
         host: str = self._api.configuration.host
         headers = _headers(self._api, kind)
         try:
-            response = self._api.call_api(
-                method, host + path, headers, body=body, _request_timeout=TIMEOUT_S
+            return self._api.call_api(
+                method, host + path, headers, body=body, _request_timeout=timeout
             )
-            data: bytes = response.read()  # type: ignore[no-untyped-call]
         except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
             raise UnreachableError(f"cannot reach the API server {host}") from _innermost(error)
-        return _Answer(response.status, data, response.headers.get("Retry-After"))
+
+
+def _whole(response: Any) -> bytes:  # noqa: ANN401
+    try:
+        data: bytes = response.read()
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise UnreachableError("the API server's answer broke off") from _innermost(error)
+    return data
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines, wherever the chunks end; one without an end is bounded and dropped."""
+    left = b""
+    for chunk in chunks:
+        *whole, left = (left + chunk).split(b"\n")
+        if len(left) > _LINE_BYTES:
+            raise UnreachableError("a line of the watch has no end")
+        yield from filter(None, whole)
 
 
 class _Answer:

@@ -1,12 +1,13 @@
 """A Node as we see it, out of the API server's JSON, and the calls about it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from nodeagent.errors import ClusterError
 from nodeagent.model.runtime import NodeSays
 
+ASKS = "nvidia.com/cc.mode"
 MANAGER = "nodeagent"
 """Our field manager: the same in every version, or old keys would be orphaned."""
 
@@ -40,6 +41,22 @@ class NodeView:
     own_annotations: frozenset[str]
     condition: NodeCondition | None
     says: NodeSays | None = None
+    unschedulable: bool = False
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+    asked_by: str = ""
+    """Who wrote the label that asks for a mode, by the Node's managed fields."""
+
+
+class Event(NamedTuple):
+    """One line of a watch. `node` is None where it was deleted, and in a bookmark.
+
+    `is_too_old`: the server no longer knows what happened since that version.
+    """
+
+    node: NodeView | None
+    version: str
+    is_deleted: bool = False
+    is_too_old: bool = False
 
 
 class Nodes(Protocol):
@@ -79,7 +96,28 @@ def view(raw: object, condition_type: str) -> NodeView:
         own_annotations=_own(managed, "f:annotations"),
         condition=_condition(status.get("conditions"), condition_type),
         says=_says(status),
+        unschedulable=_dict(raw, "spec").get("unschedulable") is True,
+        allocatable=_texts(_dict(status, "allocatable")),
+        asked_by=_manager_of(managed, "f:labels", ASKS),
     )
+
+
+def event(raw: object, condition_type: str) -> Event:
+    """A line of a watch; ClusterError where the server says that something is wrong."""
+    kind = _text(raw, "type") if isinstance(raw, dict) else ""
+    about = _dict(raw, "object")
+    version = _text(_dict(about, "metadata"), "resourceVersion")
+    match kind:
+        case "ADDED" | "MODIFIED":
+            return Event(view(about, condition_type), version)
+        case "DELETED":
+            return Event(None, version, is_deleted=True)
+        case "BOOKMARK":
+            return Event(None, version)
+        case "ERROR" if about.get("code") == 410:
+            return Event(None, "", is_too_old=True)
+        case _:
+            raise ClusterError(f"the watch ends with {_text(about, 'message') or kind or 'noise'}")
 
 
 def _says(status: Mapping[str, object]) -> NodeSays:
@@ -101,6 +139,16 @@ def _own(managed: object, fields: str) -> frozenset[str]:
         keys = _dict(_dict(_dict(entry, "fieldsV1"), "f:metadata"), fields).keys()
         (ours if _is_our_apply(entry) else theirs).update(keys)
     return frozenset(key.removeprefix("f:") for key in ours - theirs if key != ".")
+
+
+def _manager_of(managed: object, fields: str, key: str) -> str:
+    """Who wrote it last, where the server knows."""
+    found: list[tuple[str, str]] = []
+    for entry in managed if isinstance(managed, list) else ():
+        keys = _dict(_dict(_dict(entry, "fieldsV1"), "f:metadata"), fields)
+        if f"f:{key}" in keys:
+            found.append((_text(entry, "time"), _text(entry, "manager")))
+    return max(found, default=("", ""))[1]
 
 
 def _is_our_apply(entry: object) -> bool:

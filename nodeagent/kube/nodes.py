@@ -1,10 +1,11 @@
 """The calls about one Node."""
 
-from collections.abc import Collection, Mapping
-from urllib.parse import quote
+from collections.abc import Collection, Iterator, Mapping
+from urllib.parse import quote, urlencode
 
-from nodeagent.kube.client import APPLY, MERGE, Api
-from nodeagent.kube.node import MANAGER, NodeCondition, NodeView, view
+from nodeagent.kube.client import APPLY, MERGE, PATCH, Api
+from nodeagent.kube.failures import ConflictError, RefusedError
+from nodeagent.kube.node import MANAGER, Event, NodeCondition, NodeView, event, view
 
 _BY_US = f"fieldManager={MANAGER}"
 _Object = dict[str, object]
@@ -39,6 +40,60 @@ class NodeClient:
         body: _Object = {"metadata": {"uid": node.uid, "labels": gone}}
         return self._patch(node, f"?{_BY_US}", body, MERGE)
 
+    def set_labels(
+        self, node: NodeView, labels: Mapping[str, str], *, were: Mapping[str, str | None]
+    ) -> NodeView:
+        """Labels of others; ConflictError where one of them `were` not so any more.
+
+        A `test` on each old value: a concurrent edit fails ours instead of being undone.
+        """
+        tests = [_op("test", _label(key), were[key]) for key in labels if were[key] is not None]
+        writes = [_op("add", _label(key), value) for key, value in labels.items()]
+        return self._change(node, [*tests, *writes])
+
+    def cordon(self, node: NodeView, annotation: str, at: str) -> NodeView:
+        """And note in the same request that it was us; ConflictError if it changed meanwhile."""
+        return self._merge(node, spec={"unschedulable": True}, annotations={annotation: at})
+
+    def uncordon(self, node: NodeView, annotation: str) -> NodeView:
+        """And take back the note; ConflictError if it changed meanwhile."""
+        return self._merge(node, spec={"unschedulable": None}, annotations={annotation: None})
+
+    def watch(self, name: str, version: str, *, timeout_s: int) -> Iterator[Event]:
+        """What happens to the Node after that version, until the server ends the stream."""
+        asked = urlencode(
+            {
+                "watch": "1",
+                "fieldSelector": f"metadata.name={name}",
+                "resourceVersion": version,
+                "allowWatchBookmarks": "true",
+                "timeoutSeconds": str(timeout_s),
+            }
+        )
+        what = f"cannot watch Node {name}"
+        for told in self._api.stream(f"/api/v1/nodes?{asked}", what, read_s=timeout_s + 15.0):
+            yield event(told, self._type)
+
+    def _merge(
+        self, node: NodeView, *, spec: _Object, annotations: Mapping[str, str | None]
+    ) -> NodeView:
+        """Both in one request, so that dying between them cannot happen."""
+        same = {"uid": node.uid, "resourceVersion": node.resource_version}
+        body: _Object = {"metadata": {**same, "annotations": dict(annotations)}, "spec": spec}
+        return self._patch(node, f"?{_BY_US}", body, MERGE)
+
+    def _change(self, node: NodeView, operations: list[_Object]) -> NodeView:
+        what = f"cannot change Node {node.name}"
+        body = [_op("test", "/metadata/uid", node.uid), *operations]
+        path = f"{_path(node.name)}?{_BY_US}"
+        try:
+            _, told = self._api.ask("PATCH", path, what, body=body, kind=PATCH)
+        except RefusedError as error:  # a failed test is a 422, and so is a policy's refusal
+            if "testing path" in str(error) or "test failed" in str(error):
+                raise ConflictError(str(error)) from error
+            raise
+        return view(told, self._type)
+
     def apply_condition(self, node: NodeView, condition: NodeCondition) -> NodeView:
         said = {
             "type": self._type,
@@ -59,6 +114,15 @@ class NodeClient:
 
 def _path(name: str) -> str:
     return f"/api/v1/nodes/{quote(name, safe='')}"
+
+
+def _op(kind: str, path: str, value: object) -> _Object:
+    return {"op": kind, "path": path, "value": value}
+
+
+def _label(key: str) -> str:
+    """The pointer to a label (RFC 6901)."""
+    return "/metadata/labels/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _identity(node: NodeView) -> dict[str, str]:

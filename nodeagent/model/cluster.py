@@ -1,0 +1,122 @@
+"""What a switch in a cluster goes by, and the steps it takes beside those of the devices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nodeagent.model.seen import Unreadable
+from nodeagent.model.words import CcMode
+
+
+class Pod(NamedTuple):
+    """One of an operand, on this node. `is_ready`: its Ready condition is True."""
+
+    name: str
+    uid: str
+    is_ready: bool
+
+
+Pods = Mapping[str, tuple[Pod, ...]]
+"""By deploy label, the pods of whatever DaemonSet selects it; no entry where none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What an annotation keeps of a switch, over restarts and reboots, until all is given back.
+
+    `allocatable`: what the kubelet offered before, by resource. `paused`: deploy labels that we
+    paused. `started`: RFC 3339. `failed`: why it is not tried again.
+    """
+
+    want: CcMode
+    was: str
+    started: str
+    asked_by: str = ""
+    allocatable: Mapping[str, int] = field(default_factory=dict)
+    paused: tuple[str, ...] = ()
+    failed: str = ""
+
+
+class Standing(NamedTuple):
+    """One moment of the node, as far as a switch depends on it.
+
+    `unsettled`: devices that are not as wanted, or that we owe something. `refused`: why nothing
+    may be switched. `holders`: who uses a device, in words. `deploy`: labels of operands.
+    `is_late`: it has been tried for as long as the configuration allows.
+    """
+
+    want: CcMode | None
+    unsettled: tuple[str, ...]
+    refused: str
+    holders: tuple[str, ...] | Unreadable
+    deploy: Mapping[str, str]
+    pods: Pods | Unreadable
+    allocatable: Mapping[str, int]
+    is_unschedulable: bool
+    is_cordoned_by_us: bool
+    note: Note | None
+    is_late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Note what is there before anything is taken from the node."""
+
+    note: Note
+
+    def __str__(self) -> str:
+        return f"note that a switch to {self.note.want} begins"
+
+
+@dataclass(frozen=True, slots=True)
+class Cordon:
+    def __str__(self) -> str:
+        return "cordon the node"
+
+
+@dataclass(frozen=True, slots=True)
+class Relabel:
+    """Pause an operand, or give it back: one label from one value to another."""
+
+    key: str
+    was: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"set {self.key} from {self.was} to {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    want: CcMode
+
+    def __str__(self) -> str:
+        return f"switch the devices to {self.want}"
+
+
+@dataclass(frozen=True, slots=True)
+class Uncordon:
+    def __str__(self) -> str:
+        return "uncordon the node"
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Tell how it ended, and forget it."""
+
+    note: Note
+    result: str
+
+    def __str__(self) -> str:
+        return f"note that the switch to {self.note.want} ended: {self.result}"
+
+
+Step = Begin | Cordon | Relabel | Switch | Uncordon | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing can be done now; time or somebody else must. `is_blocked`: a person may have to."""
+
+    says: str
+    is_blocked: bool = False

@@ -1,0 +1,37 @@
+"""The pause convention of GPU operands: one label's value, with everybody's tokens in it.
+
+kubernetes.md §1.3. A deploy label that is not `true` makes its DaemonSet's pod go away.
+"""
+
+TOKEN = "paused-by-nodeagent"  # noqa: S105 - a word, and no secret
+"""Part of nobody else's token, and short: three long ones do not fit into a label."""
+
+_MOST = 63
+_UNPAUSABLE = frozenset({"", "false"})
+
+
+class TooLongError(ValueError):
+    """Ours would not fit beside the tokens that others hold."""
+
+
+def is_paused(value: str) -> bool:
+    """Whether we have paused it, whoever else has."""
+    return TOKEN in value
+
+
+def pause(value: str) -> str:
+    """The value with our token; as it is where there is nothing to pause."""
+    if value in _UNPAUSABLE or is_paused(value):
+        return value
+    paused = TOKEN if value == "true" else f"{value}_{TOKEN}"
+    if len(paused) > _MOST:
+        raise TooLongError(f"its value {value} leaves no room for our token: others hold it")
+    return paused
+
+
+def restore(value: str) -> str:
+    """The value without our token, and with everybody else's; as it is where ours is not in it."""
+    if not is_paused(value):
+        return value
+    left = [each for each in value.replace(TOKEN, "").split("_") if each]
+    return "_".join(left) or "true"

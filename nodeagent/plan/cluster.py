@@ -1,0 +1,133 @@
+"""What a switch needs of the cluster, one step at a time (kubernetes.md §3.2).
+
+Nothing is resumed: what to do next follows from the Node, the devices and who uses them.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+from nodeagent import data
+from nodeagent.model.cluster import (
+    Begin,
+    Cordon,
+    Finish,
+    Note,
+    Relabel,
+    Standing,
+    Step,
+    Switch,
+    Uncordon,
+    Wait,
+)
+from nodeagent.model.pause import TooLongError, is_paused, pause, restore
+from nodeagent.model.seen import Unreadable
+
+DEPLOY = "nvidia.com/gpu.deploy."
+DONE, FAILED, BLOCKED = "done", "failed", "blocked"
+
+
+@cache
+def operands() -> tuple[str, ...]:
+    """Deploy labels that are paused, in that order; the other way round they come back."""
+    return tuple(DEPLOY + name for name in data.load("operands.json")["pause"])
+
+
+def next_step(now: Standing, begin: Note | None) -> Step | Wait | None:
+    """None where nothing is left to do. `begin`: what to note if a switch is to begin."""
+    return next(_steps(now, begin), None)
+
+
+def withholds(step: Step | Wait | None) -> bool:
+    """Whether the node must not be called ready yet: the last steps come after the labels."""
+    return not isinstance(step, Uncordon | Finish | None)
+
+
+def _steps(now: Standing, begin: Note | None) -> Iterator[Step | Wait]:
+    if shall_switch(now):
+        yield from _before(now, begin)
+        if now.want:
+            yield Switch(now.want)
+    else:
+        yield from _after(now)
+
+
+def shall_switch(now: Standing) -> bool:
+    failed = now.note is not None and (now.note.failed or now.note.want is not now.want)
+    return bool(now.want and now.unsettled and not now.refused and not now.is_late and not failed)
+
+
+def _before(now: Standing, begin: Note | None) -> Iterator[Step | Wait]:
+    if isinstance(now.holders, Unreadable):
+        yield Wait(f"who uses the GPUs cannot be told: {now.holders}", is_blocked=True)
+    elif now.holders and now.note is None:
+        yield _in_use(now.holders)
+    if now.note is None and begin is not None:
+        yield Begin(begin)
+    if not now.is_unschedulable:
+        yield Cordon()
+    yield from _pause(now)
+    if now.holders and not isinstance(now.holders, Unreadable):
+        yield _in_use(now.holders)
+
+
+def _in_use(holders: tuple[str, ...]) -> Wait:
+    more = f" and {len(holders) - 1} more" if holders[1:] else ""
+    return Wait(f"in use by {holders[0]}{more}", is_blocked=True)
+
+
+def _pause(now: Standing) -> Iterator[Step | Wait]:
+    for key in operands():
+        value = now.deploy.get(key)
+        if value is None:
+            continue
+        try:
+            paused = pause(value)
+        except TooLongError as error:
+            yield Wait(f"cannot pause {key}: {error}", is_blocked=True)
+            return
+        if paused != value:
+            yield Relabel(key, value, paused)
+    if isinstance(now.pods, Unreadable):
+        yield Wait(f"the operands' pods cannot be seen: {now.pods}", is_blocked=True)
+        return
+    for key in operands():
+        if is_paused(now.deploy.get(key, "")) and now.pods.get(key):
+            yield Wait(f"until {now.pods[key][0].name} is gone")
+
+
+def _after(now: Standing) -> Iterator[Step | Wait]:
+    """Everything back, proven to be back, and only then the node for new work."""
+    for key in reversed(operands()):
+        value = now.deploy.get(key)
+        if value is not None and is_paused(value):
+            yield Relabel(key, value, restore(value))
+    missing = tuple(_missing(now, now.note)) if now.note else ()
+    if missing and not now.is_late:
+        yield missing[0]
+    if now.is_cordoned_by_us:
+        yield Uncordon()
+    yield from missing[:1]
+    if now.note is not None:
+        yield Finish(now.note, _result(now, now.note))
+
+
+def _missing(now: Standing, note: Note) -> Iterator[Wait]:
+    """What was there before and is not back."""
+    pods = {} if isinstance(now.pods, Unreadable) else now.pods
+    for key in note.paused:
+        if now.deploy.get(key) == "true" and key in pods:
+            if not pods[key]:
+                yield Wait(f"until there is a pod for {key} again")
+            yield from (
+                Wait(f"until {pod.name} is ready again") for pod in pods[key] if not pod.is_ready
+            )
+    for resource, count in sorted(note.allocatable.items()):
+        there = now.allocatable.get(resource, 0)
+        if there < count:
+            yield Wait(f"until {resource} is back: {there} of {count}")
+
+
+def _result(now: Standing, note: Note) -> str:
+    if note.failed:
+        return FAILED
+    return BLOCKED if now.unsettled and note.want is now.want else DONE
