@@ -28,6 +28,12 @@ class Told(NamedTuple):
 
 
 SILENT = Told()
+May = Callable[[Sequence[Step]], bool]
+"""Asked right before each wave: whether whoever let us begin lets us go on."""
+
+
+def always(_wave: Sequence[Step]) -> bool:
+    return True
 
 
 class Outcome(NamedTuple):
@@ -54,6 +60,7 @@ def converge(  # noqa: PLR0913 - each is a thing of its own
     mine: Collection[str] | None = None,
     told: Told = SILENT,
     stopped: Callable[[], bool] = lambda: False,
+    may: May = always,
     all_or_none: bool = False,
     is_rollback: bool = False,
     together: Together = side_by_side,
@@ -63,7 +70,8 @@ def converge(  # noqa: PLR0913 - each is a thing of its own
     A device that fails is left out, and gets back what was taken from it; where it is all or
     none, nothing is given back yet: first all are to be brought back, by a call that
     `is_rollback`, which begins whoever stands in its way. `mine`: the devices whose lock we
-    have, if not those of `want` alone. Once `stopped`, nothing more is switched.
+    have, if not those of `want` alone. Once `stopped`, or where a wave `may` not be done,
+    nothing more is switched.
     """
     owners = frozenset(mine if mine is not None else want)
     run = _Run(machine, want, debts, owners=owners, told=told, together=together)
@@ -72,12 +80,14 @@ def converge(  # noqa: PLR0913 - each is a thing of its own
     if blocked and not is_rollback:
         raise next(iter(blocked.values()))
     run.failed |= blocked
+    ends = False
     while True:
-        if all_or_none and run.failed and not stopped():
+        if all_or_none and run.failed and not (ends or stopped()):
             return run.outcome
-        ends = stopped()
+        ends = ends or stopped()
         if not ends:
             run.ask()
+            ends = not may(run.next_wave())
         if not run.step(back_only=ends):
             break
         run.look()
@@ -169,9 +179,12 @@ class _Run:
     def _configured(self, target: Target) -> Configured:
         return devices.configured(self._machine, target)
 
+    def next_wave(self, *, back_only: bool = False) -> Sequence[Step]:
+        return plan.wave(self.targets, {} if back_only else self.left, self._owed())
+
     def step(self, *, back_only: bool) -> bool:
         """Do the next wave; False where there is none. Or only give back what is owed."""
-        steps = plan.wave(self.targets, {} if back_only else self.left, self._owed())
+        steps = self.next_wave(back_only=back_only)
         if not steps:
             return False
         by_bdf = {each.bdf: each for each in self.targets}

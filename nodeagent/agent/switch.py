@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nodeagent import locks
 from nodeagent.agent import marks
-from nodeagent.agent.converge import SILENT, Outcome, Told, converge
+from nodeagent.agent.converge import SILENT, May, Outcome, Told, always, converge
 from nodeagent.agent.together import Together, side_by_side
 from nodeagent.debts import Debts
 from nodeagent.errors import AgentError
@@ -69,6 +69,7 @@ def switch(  # noqa: PLR0913 - each is a thing of its own
     on_failure: OnFailure = OnFailure.FINISH,
     told: Told = SILENT,
     stopped: Callable[[], bool] = lambda: False,
+    may: May = always,
     together: Together = side_by_side,
 ) -> tuple[DeviceEnd, ...]:
     """Bring the devices to their modes; how it ended for each, in order of address."""
@@ -85,6 +86,7 @@ def switch(  # noqa: PLR0913 - each is a thing of its own
             mine=at.mine.keys(),
             told=told,
             stopped=stopped,
+            may=may,
             all_or_none=all_or_none and not is_rollback,
             is_rollback=is_rollback,
             together=together,

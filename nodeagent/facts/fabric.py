@@ -124,7 +124,7 @@ def changed(path: str, parts: Seen[Parts], device: int, bar0: int | None) -> str
     """What it shows of itself after a reset that it did not before (gpu-cc.md §10.2)."""
     space = config_space.space(path, parts)
     if isinstance(space, Unreadable):
-        return str(space)
+        return None  # it is not there any more, or not ours to read: neither makes it another
     found = _number(space.header, 0x02, 2)
     if found != device:
         return f"the device id {found:#06x} and was {device:#06x}"

@@ -45,6 +45,7 @@ class NodeView:
     allocatable: Mapping[str, str] = field(default_factory=dict)
     asked_by: str = ""
     """Who wrote the label that asks for a mode, by the Node's managed fields."""
+    asked_at: str = ""
 
 
 class Event(NamedTuple):
@@ -85,6 +86,7 @@ def view(raw: object, condition_type: str) -> NodeView:
     if not (name and uid):
         raise ClusterError("the API server's answer is no Node")
     managed = metadata.get("managedFields")
+    at, by = _last_writer(managed, "f:labels", ASKS)
     return NodeView(
         name=name,
         uid=uid,
@@ -98,7 +100,8 @@ def view(raw: object, condition_type: str) -> NodeView:
         says=_says(status),
         unschedulable=_dict(raw, "spec").get("unschedulable") is True,
         allocatable=_texts(_dict(status, "allocatable")),
-        asked_by=_manager_of(managed, "f:labels", ASKS),
+        asked_by=by,
+        asked_at=at,
     )
 
 
@@ -141,14 +144,14 @@ def _own(managed: object, fields: str) -> frozenset[str]:
     return frozenset(key.removeprefix("f:") for key in ours - theirs if key != ".")
 
 
-def _manager_of(managed: object, fields: str, key: str) -> str:
-    """Who wrote it last, where the server knows."""
+def _last_writer(managed: object, fields: str, key: str) -> tuple[str, str]:
+    """When it was written last, and by whom, where the server knows."""
     found: list[tuple[str, str]] = []
     for entry in managed if isinstance(managed, list) else ():
         keys = _dict(_dict(_dict(entry, "fieldsV1"), "f:metadata"), fields)
         if f"f:{key}" in keys:
             found.append((_text(entry, "time"), _text(entry, "manager")))
-    return max(found, default=("", ""))[1]
+    return max(found, default=("", ""))
 
 
 def _is_our_apply(entry: object) -> bool:

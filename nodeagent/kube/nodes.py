@@ -51,6 +51,11 @@ class NodeClient:
         writes = [_op("add", _label(key), value) for key, value in labels.items()]
         return self._change(node, [*tests, *writes])
 
+    def annotate(self, node: NodeView, annotations: Mapping[str, str | None]) -> NodeView:
+        """Beside the report, which an apply owns; None takes one away."""
+        body: _Object = {"metadata": {"uid": node.uid, "annotations": dict(annotations)}}
+        return self._patch(node, f"?{_BY_US}", body, MERGE)
+
     def cordon(self, node: NodeView, annotation: str, at: str) -> NodeView:
         """And note in the same request that it was us; ConflictError if it changed meanwhile."""
         return self._merge(node, spec={"unschedulable": True}, annotations={annotation: at})

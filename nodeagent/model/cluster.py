@@ -37,12 +37,23 @@ class Note:
     failed: str = ""
 
 
+class DeviceStanding(NamedTuple):
+    """Of one look: what a switch to the wanted mode goes by.
+
+    `unsettled`: devices that are not as wanted, or that we owe something. `refused`: why the
+    host or its devices must not be switched. `holders`: who uses one, in words.
+    """
+
+    unsettled: tuple[str, ...] = ()
+    refused: str = ""
+    holders: tuple[str, ...] | Unreadable = ()
+
+
 class Standing(NamedTuple):
     """One moment of the node, as far as a switch depends on it.
 
-    `unsettled`: devices that are not as wanted, or that we owe something. `refused`: why nothing
-    may be switched. `holders`: who uses a device, in words. `deploy`: labels of operands.
-    `is_late`: it has been tried for as long as the configuration allows.
+    `refused`: why nothing may be switched, by the node or by its devices. `deploy`: labels of
+    operands. `is_late`: it has been tried for as long as the configuration allows.
     """
 
     want: CcMode | None

@@ -33,5 +33,6 @@ def restore(value: str) -> str:
     """The value without our token, and with everybody else's; as it is where ours is not in it."""
     if not is_paused(value):
         return value
-    left = [each for each in value.replace(TOKEN, "").split("_") if each]
-    return "_".join(left) or "true"
+    for ours in (f"_{TOKEN}", f"{TOKEN}_", TOKEN):
+        value = value.replace(ours, "")
+    return value or "true"

@@ -91,9 +91,14 @@ def _await(target: Target, machine: Changeable) -> None:
         with machine.bar0(target.bdf) as regs:
             await_boot(regs, target.family, machine.clock)
     except StuckError as error:
+        _demand_same(target, machine)  # or nothing could answer where it is looked for
         with machine.config(target.bdf) as parts:
             told = fabric.status(_config(target), parts, target.family)
         raise StuckError(f"{error}; configuration space: {told}", hint=error.hint) from None
+    _demand_same(target, machine)
+
+
+def _demand_same(target: Target, machine: Changeable) -> None:
     with machine.config(target.bdf) as parts:
         unlike = fabric.changed(_config(target), parts, target.device, target.bar0)
     if unlike:
