@@ -8,6 +8,7 @@ TOKEN = "paused-by-nodeagent"  # noqa: S105 - a word, and no secret
 
 _MOST = 63
 _UNPAUSABLE = frozenset({"", "false"})
+_NOT_AT_AN_END = "-_."
 
 
 class TooLongError(ValueError):
@@ -15,8 +16,8 @@ class TooLongError(ValueError):
 
 
 def is_paused(value: str) -> bool:
-    """Whether we have paused it, whoever else has."""
-    return TOKEN in value
+    """Whether we have paused it, whoever else has: a longer word around ours is another's."""
+    return TOKEN in value.split("_")
 
 
 def pause(value: str) -> str:
@@ -33,6 +34,6 @@ def restore(value: str) -> str:
     """The value without our token, and with everybody else's; as it is where ours is not in it."""
     if not is_paused(value):
         return value
-    for ours in (f"_{TOKEN}", f"{TOKEN}_", TOKEN):
-        value = value.replace(ours, "")
-    return value or "true"
+    left = "_".join(word for word in value.split("_") if word != TOKEN)
+    # Of a value that somebody wrote around ours, what is left must still be a legal one.
+    return left.strip(_NOT_AT_AN_END) or "true"
