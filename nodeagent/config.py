@@ -16,6 +16,8 @@ class Config:
     """Every key is optional. `prefix` ends with a slash and stands before all our words.
 
     `guest_memory` in bytes; `floors` and `floors_key` are files, empty where there is none.
+    `authority`: whether `run` may switch modes. A switch that could not begin for
+    `switch_deadline_s` is given up, and tried again `switch_again_s` after it began.
     """
 
     profile: Profile = Profile.SNP_GPU
@@ -27,6 +29,11 @@ class Config:
     floors_key: str = ""
     require_floors: bool = False
     guest_memory: int | None = None
+    authority: bool = False
+    on_failure: str = "finish"
+    switch_deadline_s: float = 1800.0
+    switch_again_s: float = 600.0
+    operator_namespace: str = "gpu-operator"
 
 
 def profile(word: str) -> Profile:
@@ -109,6 +116,26 @@ def _truth(value: object) -> bool:
     return value
 
 
+def _on_failure(value: object) -> str:
+    known = ("finish", "rollback")
+    if value not in known:
+        raise unknown_word("on_failure", str(value), known)
+    return str(value)
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 604_800:
+        raise ValueError("must be a number of seconds from 1 to 604800")
+    return float(value)
+
+
+def _namespace(value: object) -> str:
+    text = _text(value)
+    if not _is_dns_label(text):
+        raise ValueError("must be the name of a namespace")
+    return text
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")  # noqa: TRY004 - one kind of error for all keys
@@ -125,6 +152,11 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "floors_key": _file,
     "require_floors": _truth,
     "guest_memory": _memory,
+    "authority": _truth,
+    "on_failure": _on_failure,
+    "switch_deadline_s": _seconds,
+    "switch_again_s": _seconds,
+    "operator_namespace": _namespace,
 }
 
 

@@ -3,6 +3,7 @@
 import select
 import signal
 import socket
+from contextlib import suppress
 from enum import Enum, auto
 from types import FrameType
 from typing import Self
@@ -52,6 +53,12 @@ class Bell:
             self._stop = True
         else:
             self._look = True
+
+    def ring(self) -> None:
+        """Ask for a look, from any thread."""
+        self._look = True
+        with suppress(OSError):  # full of rings that nobody has heard yet
+            self._cord.send(b"\0")
 
     @property
     def stopped(self) -> bool:

@@ -1,24 +1,32 @@
 """One cycle: ask what is wanted, look, judge, publish."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from nodeagent import labels as words
 from nodeagent.agent.backoff import Backoff
 from nodeagent.agent.logs import chain
 from nodeagent.agent.memory import Memory
 from nodeagent.errors import AgentError, ClusterError, nearest
+from nodeagent.kube.events import Said
 from nodeagent.kube.failures import BusyError, MissingError
 from nodeagent.kube.node import NodeView
 from nodeagent.labels import Wanted
+from nodeagent.model.cluster import DeviceStanding
 from nodeagent.model.findings import Judgement
 from nodeagent.model.pci import Sighting
 from nodeagent.model.runtime import NodeSays
-from nodeagent.model.words import CcMode, Profile, Ready
+from nodeagent.model.words import CcMode, Level, Profile, Ready, Verdict
 from nodeagent.publish import apiserver
 from nodeagent.publish.apiserver import ApiServer, Show
 from nodeagent.report.drift import Watched, drifts, last_known
+
+if TYPE_CHECKING:
+    from nodeagent.agent.duty import Duty, Next
 
 CC_MODE = "nvidia.com/cc.mode"
 
@@ -34,6 +42,8 @@ class Look:
     boot_id: str
     held: frozenset[str] = frozenset()
     watched: Watched = field(default_factory=dict)
+    devices: DeviceStanding | None = None
+    """For the authority alone: what a switch to the wanted mode goes by."""
 
 
 Looker = Callable[[CcMode | None, Mapping[str, Sighting], NodeSays | None], Look]
@@ -73,7 +83,7 @@ class _Standing:
 class Cycle:
     """Does one cycle a call. What it keeps between two is small, and is lost without harm."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a thing of its own
         self,
         settings: Settings,
         *,
@@ -81,14 +91,21 @@ class Cycle:
         server: ApiServer,
         memory: Memory,
         backoff: Backoff | None = None,
+        duty: Duty | None = None,
+        say: Callable[[Said], object] = lambda _said: None,
     ) -> None:
+        """`duty`: where we may be the one who switches modes here. `say` tells of transitions."""
         self._settings = settings
         self._look = look
         self._server = server
         self._memory = memory
         self._backoff = backoff or Backoff()
+        self._duty = duty
+        self._say = say
         self._standing = _Standing()
         self._asked = ""
+        self._wish: CcMode | None = None
+        self._is_off = False
         self._says: NodeSays | None = None
         self._met = ""
         self._trouble = ""
@@ -102,13 +119,17 @@ class Cycle:
             self._hear(node.labels.get(CC_MODE, ""))
             # A Node of another boot, or of another host by a wrong name, says nothing of this one.
             self._says = node.says if node.boot_id == self._settings.boot_id else None
-        wanted, ready = self._judge()
-        show = self._settle(wanted, node)
+        look = self._look_around()
+        ahead = self._consider(node, look)
+        wanted = self._desire(look, node, ahead)
+        show = self._settle(wanted, node, ahead)
         line = f"{wanted.condition.reason}: {wanted.condition.message}"
         self._tell(line)
         published = node is not None and self._publish(node, show)
-        retry = None if published else self._backoff.left_s
-        return Done(ready, published, line, retry)
+        ready = look.judgement.ready if isinstance(look, Look) else None
+        if not published:
+            return Done(ready, False, line, self._backoff.left_s)
+        return Done(ready, True, line, self._work(look) if ahead else None)
 
     # The Node.
 
@@ -166,27 +187,54 @@ class Cycle:
     # What is asked.
 
     def _hear(self, asked: str) -> None:
+        """What is no mode changes nothing: the last that was one stays in force."""
         if asked == self._asked:
             return
         self._asked = asked
-        if asked and _mode(asked) is None:
-            log.warning("%s", _not_understood(asked))
+        if not asked or _mode(asked) is not None:
+            self._wish = _mode(asked)
+            return
+        # After a restart the report still has it.
+        self._wish = self._wish or _mode(self._standing.asked)
+        told = _not_understood(asked)
+        log.warning("%s", told)
+        self._say(Said("ModeNotUnderstood", told, is_warning=True))
 
     @property
     def _want(self) -> CcMode | None:
-        """The last wish that was heard holds while the server is away."""
-        return _mode(self._asked) or self._settings.mode
+        """The last wish that was heard holds while the server is away.
+
+        A default for a host whose CPU starts no encrypted VMs is off, as cc-manager has it.
+        """
+        default = self._settings.mode
+        if self._duty and default is not None and self._is_off:
+            default = CcMode.OFF
+        return self._wish or default
 
     # The look.
 
-    def _judge(self) -> tuple[Wanted, Ready | None]:
-        want = self._want
+    def _look_around(self) -> Look | AgentError:
         try:
-            look = self._look(want, self._memory.sightings, self._says)
+            look = self._looked()
         except AgentError as error:
-            return self._blind(error), None
+            return error
         self._memory.note(look.judgement.proven, look.held)
         self._notice(look.watched)
+        return look
+
+    def _looked(self) -> Look:
+        want = self._want
+        look = self._look(want, self._memory.sightings, self._says)
+        enabled = look.judgement.levels.get(Level.ENABLED)
+        self._is_off = enabled is not None and enabled.verdict is Verdict.FAIL
+        if self._want is want:
+            return look
+        return self._look(self._want, self._memory.sightings, self._says)
+
+    def _desire(self, look: Look | AgentError, node: NodeView | None, ahead: Next | None) -> Wanted:
+        """What the Node shall show, before any grace."""
+        if isinstance(look, AgentError):
+            return self._blind(look, node)
         settings = self._settings
         wanted = words.desired(
             look.judgement,
@@ -196,8 +244,30 @@ class Cycle:
             prefix=settings.prefix,
             proven=self._memory.modes,
             note="" if _mode(self._asked) or not self._asked else _not_understood(self._asked),
+            is_authority=ahead is not None and ahead.is_ours,
         )
-        return wanted, look.judgement.ready
+        if self._duty and ahead and node:
+            return self._duty.temper(wanted, ahead, node)
+        return wanted
+
+    # The switch.
+
+    def _consider(self, node: NodeView | None, look: Look | AgentError) -> Next | None:
+        if self._duty is None or node is None or isinstance(look, AgentError):
+            return None
+        return self._duty.consider(node, look.devices, self._want) if look.devices else None
+
+    def _work(self, look: Look | AgentError) -> float | None:
+        """Go on with a switch, or with giving back; seconds until the next look, if soon."""
+        node = self._fetch()
+        ahead = self._consider(node, look)
+        if self._duty is None or node is None or ahead is None or isinstance(look, AgentError):
+            return self._backoff.left_s if node is None else None
+        try:
+            return self._duty.work(node, ahead, look.devices or DeviceStanding())
+        except ClusterError as error:
+            self._lost(error)
+            return self._backoff.left_s
 
     def _notice(self, now: Watched) -> None:
         """Who changed what under us is for the log; the labels follow from the look itself."""
@@ -205,18 +275,22 @@ class Cycle:
             log.warning("drift: %s", line)
         self._watched = last_known(self._watched, now) if self._watched else now
 
-    def _blind(self, error: AgentError) -> Wanted:
-        return words.blind(
+    def _blind(self, error: AgentError, node: NodeView | None) -> Wanted:
+        prefix = self._settings.prefix
+        wanted = words.blind(
             chain(error),
             profile=self._settings.profile,
             boot_id=self._settings.boot_id,
-            prefix=self._settings.prefix,
+            prefix=prefix,
             proven=self._memory.modes,
         )
+        if node is None or words.switch_key(prefix) not in node.annotations:
+            return wanted
+        return words.withheld(wanted, wanted.condition, node.labels, prefix)
 
     # What stands.
 
-    def _settle(self, wanted: Wanted, node: NodeView | None) -> Show:
+    def _settle(self, wanted: Wanted, node: NodeView | None, ahead: Next | None) -> Show:
         """With grace for what stood, on the Node too, and for the same wish.
 
         While the server is away nothing is taken from the Node, so no grace is used up.
@@ -227,6 +301,7 @@ class Cycle:
         if asked != self._standing.asked:
             standing.pop(f"{prefix}ready", None)
             standing.pop(f"{prefix}gpu", None)
+            standing.pop(words.COMPAT_READY, None)
         if node:
             shown = node.labels
             standing = {key: value for key, value in standing.items() if shown.get(key) == value}
@@ -235,7 +310,8 @@ class Cycle:
         if node is None:
             waiting = {key: before.get(key, 0) for key in waiting}
         self._standing = _Standing(labels, waiting, asked)
-        return Show(labels, wanted.report, wanted.condition)
+        claims = words.COMPAT if ahead is not None and ahead.is_ours else frozenset()
+        return Show(labels, wanted.report, wanted.condition, claims)
 
     def _tell(self, line: str) -> None:
         if line != self._said:
@@ -249,7 +325,7 @@ def _inherited(node: NodeView, prefix: str) -> _Standing:
     Under a condition that says Unknown its grace is used up: else an agent that dies in
     every second look would keep a label for ever.
     """
-    ours = words.names(prefix) & node.own_labels & node.labels.keys()
+    ours = (words.names(prefix) | words.COMPAT) & node.own_labels & node.labels.keys()
     labels = {key: node.labels[key] for key in sorted(ours)}
     unknown = node.condition is None or node.condition.status == words.Status.UNKNOWN
     waiting = dict.fromkeys(labels, words.GRACE_CYCLES) if unknown else {}
@@ -268,4 +344,4 @@ def _not_understood(asked: str) -> str:
     """A label's value is at most 63 harmless characters: the server sees to that."""
     guess = nearest(asked, list(CcMode))
     hint = f"did you mean {guess}?" if guess else f"known are {', '.join(CcMode)}"
-    return f"label {CC_MODE}={asked} asks for no known mode and counts as nothing asked: {hint}"
+    return f"label {CC_MODE}={asked} asks for no known mode, and the last known one counts: {hint}"

@@ -164,3 +164,13 @@ def _is_older(view: NodeView, than: NodeView) -> bool:
     """Versions are whole numbers since Kubernetes 1.35; before, they were in practice."""
     one, other = view.resource_version, than.resource_version
     return one.isdecimal() and other.isdecimal() and int(one) < int(other)
+
+
+def minded(node: NodeView, prefix: str) -> object:
+    """Of a Node what we go by: the kubelet changes the rest of it all the time."""
+    keys = (prefix, "nvidia.com/")
+    labels = {key: value for key, value in node.labels.items() if key.startswith(keys)}
+    annotations = {key: value for key, value in node.annotations.items() if key.startswith(prefix)}
+    offered = {key: value for key, value in node.allocatable.items() if key.startswith("nvidia")}
+    said = node.condition and (node.condition.status, node.condition.reason, node.condition.message)
+    return node.uid, labels, annotations, offered, said, node.unschedulable, node.says

@@ -16,14 +16,21 @@ from nodeagent.errors import ClusterError, HostError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from nodeagent.agent.asking import Answers
+    from nodeagent.agent.bell import Bell
     from nodeagent.agent.cycle import Cycle, Looker, Settings
+    from nodeagent.agent.duty import Cluster, Duty
     from nodeagent.cli.options import Chosen
+    from nodeagent.cli.switcher import Devices
+    from nodeagent.kube.client import Api
+    from nodeagent.kube.events import Said
     from nodeagent.model.facts import Facts
     from nodeagent.model.findings import Judgement
     from nodeagent.model.pci import Sighting
     from nodeagent.model.runtime import NodeSays
     from nodeagent.model.words import CcMode
     from nodeagent.report.drift import Watched
+    from nodeagent.seams import Machine
 
 RUN_DIR = "/run/nodeagent"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -105,7 +112,9 @@ def command(  # noqa: PLR0913 - one for each option
     """
     gc.enable()  # unlike the other commands this one stays
     from nodeagent.agent import logs  # noqa: PLC0415 - see the style guide, §6
+    from nodeagent.agent.bell import Bell  # noqa: PLC0415
     from nodeagent.agent.cycle import Settings  # noqa: PLC0415
+    from nodeagent.agent.uevents import listening  # noqa: PLC0415
 
     if not node_name.strip() or node_name != node_name.strip():
         raise UsageError(f"{node_name!r} is no node's name", hint="set --node-name or NODE_NAME")
@@ -118,23 +127,30 @@ def command(  # noqa: PLR0913 - one for each option
         publish_simulated=publish_simulated,
         prefix=chosen.config.prefix,
     )
-    with _cycle(chosen, settings, kubeconfig=kubeconfig, run_dir=run_dir) as cycle:
+    live = chosen.capture is None and chosen.sim is None
+    with (
+        listening(live=live and not once) as ear,
+        Bell(ear) as bell,
+        _cycle(chosen, settings, bell, kubeconfig=kubeconfig, run_dir=run_dir) as cycle,
+    ):
         if once:
             return _once(cycle)
         where = chosen.config.health if health is None else health
-        live = chosen.capture is None and chosen.sim is None
-        _loop(cycle, period or chosen.config.period_s, where, live=live)
+        _loop(cycle, bell, period or chosen.config.period_s, where)
     return 0
 
 
 @contextlib.contextmanager
 def _cycle(
-    chosen: Chosen, settings: Settings, *, kubeconfig: str | None, run_dir: str
+    chosen: Chosen, settings: Settings, bell: Bell, *, kubeconfig: str | None, run_dir: str
 ) -> Iterator[Cycle]:
     """One, with what it keeps and whom it writes to; a host that cannot be opened is said first."""
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
+    from nodeagent.agent.duty import Cluster  # noqa: PLC0415
+    from nodeagent.agent.following import Followed, minded  # noqa: PLC0415
     from nodeagent.agent.memory import Memory  # noqa: PLC0415
     from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
+    from nodeagent.kube.events import Events  # noqa: PLC0415
     from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
     from nodeagent.labels import condition_type  # noqa: PLC0415
     from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
@@ -143,26 +159,61 @@ def _cycle(
         simulated = machine.source.simulated
     # What a simulated machine showed must never be taken for a sighting of this one.
     memory = Memory(None if simulated else run_dir, settings.boot_id)
-    with contextlib.closing(Api(kubeconfig or None)) as api:
-        client = NodeClient(api, condition_type=condition_type(settings.prefix))
+    kind = condition_type(settings.prefix)
+    with contextlib.ExitStack() as stack:
+        api, other = (_closing(stack, Api(kubeconfig or None)) for _ in range(2))
+        client = NodeClient(api, condition_type=kind)
+        followed = Followed(
+            client,
+            NodeClient(other, condition_type=kind),  # a thread of its own, a connection of its own
+            woken=bell.ring,
+            minds=lambda node: minded(node, settings.prefix),
+        )
+        followed.start()
+        stack.callback(followed.end)
+        say = Events(api, settings.node).say if chosen.config.authority else _unheard
+        cluster = Cluster(settings.node, followed, client, say)
+        devices, duty = _authority(chosen, stack, bell, api, cluster)
         yield Cycle(
             settings,
-            look=_looker(chosen, settings.boot_id),
-            server=ApiServer(client, prefix=settings.prefix),
+            look=_looker(chosen, settings.boot_id, devices),
+            server=ApiServer(followed, prefix=settings.prefix),
             memory=memory,
+            duty=duty,
+            say=say,
         )
 
 
-def _loop(cycle: Cycle, period_s: float, health: str, *, live: bool) -> None:
+def _closing(stack: contextlib.ExitStack, api: Api) -> Api:
+    return stack.enter_context(contextlib.closing(api))
+
+
+def _unheard(_said: Said) -> None:
+    """Who only looks has no right to write Events, and needs none."""
+
+
+def _authority(
+    chosen: Chosen, stack: contextlib.ExitStack, bell: Bell, api: Api, cluster: Cluster
+) -> tuple[Devices | None, Duty | None]:
+    """Until the end of `stack`, where the configuration makes us the one who switches."""
+    if not chosen.config.authority:
+        return None, None
+    if chosen.capture is not None:
+        raise UsageError("a capture cannot be switched", hint="leave out authority")
+    from nodeagent.cli.switcher import Devices, on_duty  # noqa: PLC0415 - most switch nothing
+
+    devices = Devices(chosen, lambda: bell.stopped)
+    return devices, stack.enter_context(on_duty(chosen, devices, api, cluster))
+
+
+def _loop(cycle: Cycle, bell: Bell, period_s: float, health: str) -> None:
     from nodeagent.agent import loop  # noqa: PLC0415
-    from nodeagent.agent.bell import Bell  # noqa: PLC0415
     from nodeagent.agent.health import Pulse, serving  # noqa: PLC0415
     from nodeagent.agent.notify import Notifier  # noqa: PLC0415
-    from nodeagent.agent.uevents import listening  # noqa: PLC0415
 
     pulse = Pulse(period_s)
     notifier = Notifier(os.environ, os.getpid())
-    with listening(live=live) as ear, Bell(ear) as bell, serving(health, pulse):
+    with serving(health, pulse):
         loop.run(cycle, period_s=period_s, bell=bell, pulse=pulse, notifier=notifier)
 
 
@@ -174,7 +225,7 @@ def _once(cycle: Cycle) -> int:
     return done.ready.exit_code
 
 
-def _looker(chosen: Chosen, boot_id: str) -> Looker:
+def _looker(chosen: Chosen, boot_id: str, devices: Devices | None) -> Looker:
     """Opens the host anew for each look: what is mounted or captured there may be replaced."""
     from nodeagent.agent.cycle import Look  # noqa: PLC0415
     from nodeagent.cli import looking  # noqa: PLC0415
@@ -185,7 +236,7 @@ def _looker(chosen: Chosen, boot_id: str) -> Looker:
     def look(
         want: CcMode | None, remembered: Mapping[str, Sighting], says: NodeSays | None
     ) -> Look:
-        with chosen.awake() as machine:
+        with _for_a_look(chosen, devices) as (machine, answers):
             # The Node is this host's, whichever host is looked at.
             node = None if machine.source.simulated else says
             facts, judgement = looking.look(
@@ -193,14 +244,30 @@ def _looker(chosen: Chosen, boot_id: str) -> Looker:
                 profile=chosen.profile,
                 want=want,
                 policy=policy,
-                known=Known(remembered=remembered),
+                known=Known(remembered=remembered, asked=answers),
                 node=node,
             )
+            standing = devices.standing(machine, facts, judgement, want) if devices else None
         return Look(
-            judgement, facts.source.simulated, boot_id, _held(facts), _watched(facts, judgement)
+            judgement,
+            facts.source.simulated,
+            boot_id,
+            _held(facts),
+            _watched(facts, judgement),
+            standing,
         )
 
     return look
+
+
+@contextlib.contextmanager
+def _for_a_look(chosen: Chosen, devices: Devices | None) -> Iterator[tuple[Machine, Answers]]:
+    if devices is None:
+        with chosen.awake() as machine:
+            yield machine, {}
+        return
+    with devices.awake() as found:
+        yield found
 
 
 def _watched(facts: Facts, judgement: Judgement) -> Watched:

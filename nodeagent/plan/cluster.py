@@ -23,7 +23,8 @@ from nodeagent.model.pause import TooLongError, is_paused, pause, restore
 from nodeagent.model.seen import Unreadable
 
 DEPLOY = "nvidia.com/gpu.deploy."
-DONE, FAILED, BLOCKED = "done", "failed", "blocked"
+DONE, FAILED, BLOCKED, WITHDRAWN = "done", "failed", "blocked", "withdrawn"
+"""How a switch ends: `blocked` where it could not begin in time, `withdrawn` with its wish."""
 
 
 @cache
@@ -130,4 +131,6 @@ def _missing(now: Standing, note: Note) -> Iterator[Wait]:
 def _result(now: Standing, note: Note) -> str:
     if note.failed:
         return FAILED
-    return BLOCKED if now.unsettled and note.want is now.want else DONE
+    if note.want is not now.want:
+        return WITHDRAWN
+    return BLOCKED if now.unsettled else DONE

@@ -34,6 +34,8 @@ class Show:
     labels: Mapping[str, str]
     report: str
     condition: Condition
+    claims: frozenset[str] = frozenset()
+    """Labels outside our prefix of which nobody else may say anything."""
 
 
 class ApiServer:
@@ -163,7 +165,7 @@ def proven(node: NodeView, boot_id: str, prefix: str = words.PREFIX) -> dict[str
 
 def _unwanted(node: NodeView, show: Show, prefix: str) -> frozenset[str]:
     """Labels on the Node that say something we do not: our words, and all that we ever wrote."""
-    ours = words.names(prefix) | node.own_labels
+    ours = words.names(prefix) | node.own_labels | show.claims
     return frozenset((ours & node.labels.keys()) - show.labels.keys())
 
 

@@ -58,6 +58,7 @@ class Answers:
             "release": (1, self._release),
             "fault": (3, self._fault),
             "power_cycle": (0, self._power_cycle),
+            "modes": (0, self._modes),
         }
         """How many words follow a name, and what answers it."""
 
@@ -201,6 +202,10 @@ class Answers:
         except ValueError as error:
             raise HostError(str(error)) from error
         return _DONE
+
+    def _modes(self) -> Answer:
+        places = self._machine.places
+        return _value({bdf: places[bdf].device.booted_mode for bdf in self._devices})
 
     def _power_cycle(self) -> Answer:
         self._machine.bus.power_cycle()

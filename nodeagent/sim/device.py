@@ -2,6 +2,8 @@
 
 from math import inf
 
+from nodeagent.model.modes import decode
+from nodeagent.model.words import CcMode
 from nodeagent.seams import Clock
 from nodeagent.sim.chips import Chip
 from nodeagent.sim.config_space import ConfigSpace
@@ -139,6 +141,14 @@ class Device:
         if self.chip.is_blackwell:
             return mode | int(on[_FILTER]) << 2
         return mode | int(on[_PPCIE]) << 5
+
+    @property
+    def booted_mode(self) -> CcMode | None:
+        """What it runs in, asleep or not; None before it has booted."""
+        if not self.is_booted or self.faults.lost:
+            return None
+        family = "ls10" if self.chip.is_switch else "hopper" if self._is_hopper else "gb100"
+        return decode(self._mode(), family)
 
     # Time.
 

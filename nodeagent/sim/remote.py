@@ -12,6 +12,7 @@ from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.facts import Source
 from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.words import CcMode
 from nodeagent.seams import FILE_LIMIT, Bar0, Clock, Files, Parts, Probes, Registers, as_text
 from nodeagent.sim import values, wire
 from nodeagent.sim.clock import RealClock
@@ -95,6 +96,10 @@ class RemoteMachine:
     def set_fault(self, bdf: str, name: str, value: bool | float | Sequence[int] | None) -> None:
         """One of those in faults.py, by its name; HostError where there is no such one."""
         self._lines.do("fault", bdf, name, value)
+
+    def modes(self) -> Mapping[str, CcMode | None]:
+        """What each device runs in, asleep or not; None of one that has not booted."""
+        return self._lines.demand(values.modes, "modes")
 
     def power_cycle(self) -> None:
         self._lines.do("power_cycle")

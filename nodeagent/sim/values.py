@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from nodeagent.model.cpu import CpuidRegs, CpuValues
 from nodeagent.model.host import Kvm, PspFailure, Uname
 from nodeagent.model.seen import Seen, Unreadable
+from nodeagent.model.words import CcMode
 from nodeagent.sim.wire import WireError
 
 _MOST_LINES = 1 << 18
@@ -150,3 +151,9 @@ def _list(value: Json, size: int | None = None) -> list[Json]:
     if not isinstance(value, list) or (size is not None and len(value) != size):
         raise WireError("sent a list of another shape")
     return value
+
+
+def modes(value: Json) -> dict[str, CcMode | None]:
+    if not isinstance(value, dict):
+        raise WireError("modes are told by device")
+    return {bdf: None if each is None else CcMode(text(each)) for bdf, each in value.items()}

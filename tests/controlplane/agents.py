@@ -31,6 +31,10 @@ class Agents:
         *options: str,
         kubeconfig: Path | None = None,
     ) -> Process:
+        return self.start_on(node, "--capture", str(capture), *options, kubeconfig=kubeconfig)
+
+    def start_on(self, node: str, *options: str, kubeconfig: Path | None = None) -> Process:
+        """On a host that is named among the options."""
         if kubeconfig is None:
             kubeconfig = self.kubeconfig(node)
         memory = self._folder / f"{node}.run"  # kept from one agent of the node to the next
@@ -38,7 +42,7 @@ class Agents:
         command = [
             *(sys.executable, "-m", "nodeagent", "run"),
             *("--node-name", node, "--kubeconfig", str(kubeconfig)),
-            *("--capture", str(capture), "--period", "1", "--health", "", *options),
+            *("--period", "1", "--health", "", *options),
             *("--run-dir", str(memory)),
         ]
         log = self._folder / f"{node}-{len(self._all)}.log"
@@ -46,10 +50,10 @@ class Agents:
         self._all.append(agent)
         return agent
 
-    def kubeconfig(self, node: str) -> Path:
+    def kubeconfig(self, node: str, *, account: str = words.ACCOUNT) -> Path:
         """The agent's account, bound to that Node."""
-        token = self._plane.node_token(words.ACCOUNT, words.NAMESPACE, node)
-        return self._plane.kubeconfig(self._folder / f"{node}.kubeconfig", token=token)
+        token = self._plane.node_token(account, words.NAMESPACE, node)
+        return self._plane.kubeconfig(self._folder / f"{node}-{account}.kubeconfig", token=token)
 
     def end(self) -> None:
         """What they said goes to the report of a test that failed."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.controlplane import words
+from tests.controlplane import operator, words
 from tests.controlplane.agents import ROOT, Agents
 from tests.real.api import ApiError
 from tests.real.plane import ControlPlane
@@ -32,14 +32,17 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """The DaemonSet comes along and makes no pods: no controller runs that would make them."""
     with ControlPlane(tmp_path_factory.mktemp("plane") / "control") as plane:
         plane.kubectl("apply", "-k", str(BASE))
-        _await_policy(plane)
+        operator.install(plane)
+        plane.kubectl("apply", "-k", str(BASE.parent / "manage"))
+        for account in (words.ACCOUNT, words.MANAGE):
+            _await_policy(plane, account)
         yield plane
 
 
-def _await_policy(plane: ControlPlane) -> None:
+def _await_policy(plane: ControlPlane, account: str) -> None:
     for name in ("policy-own", "policy-other"):
         plane.add_node(name)
-    agent = plane.api_as(plane.node_token(words.ACCOUNT, words.NAMESPACE, "policy-own"))
+    agent = plane.api_as(plane.node_token(account, words.NAMESPACE, "policy-own"))
     change = {"metadata": {"labels": {f"{words.PREFIX}probe": "true"}}}
 
     def the_policy_bites() -> bool:

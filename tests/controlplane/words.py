@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tests.real.api import Object
 
 ACCOUNT = "nodeagent"
+MANAGE = "nodeagent-manage"  # that of an agent which may switch
 NAMESPACE = "nodeagent"
 MANAGER = "nodeagent"  # the field manager; another one would orphan every label in the field
 PREFIX = "nodeagent.io/"
@@ -17,6 +18,13 @@ SNP = f"{PREFIX}snp"
 SIMULATED = f"{PREFIX}simulated"
 PROFILE = f"{PREFIX}profile"
 REPORT = f"{PREFIX}report"
+SWITCH = f"{PREFIX}switch"
+LAST_SWITCH = f"{PREFIX}last-switch"
+CORDONED = f"{PREFIX}cordoned-by-us"
+CC_MODE = "nvidia.com/cc.mode"
+CC_STATE = "nvidia.com/cc.mode.state"
+CC_READY = "nvidia.com/cc.ready.state"
+TOKEN = "paused-by-nodeagent"  # noqa: S105 - a word, and no secret
 CONDITION = f"{PREFIX}ConfidentialReady"
 
 

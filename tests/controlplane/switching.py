@@ -1,0 +1,131 @@
+"""A node whose devices are switched: a served machine, its Node, its operands and its agent."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.controlplane import words
+from tests.controlplane.agents import Agents
+from tests.controlplane.operator import DEPLOY, OPERANDS, PGPU, Operator
+from tests.machine.simulated import served
+from tests.real.wait import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tests.real.api import Object
+    from tests.real.plane import ControlPlane
+    from tests.real.process import Process
+
+PATIENCE_S = 90.0
+RATE = 10.0
+
+
+class Site:
+    """For as long as a `with` block lasts. Its agent has the account that may switch."""
+
+    def __init__(
+        self, plane: ControlPlane, node: str, folder: Path, *, rate: float = RATE, **config: object
+    ) -> None:
+        self.plane, self.node, self._folder = plane, node, folder
+        self._rate = rate
+        self._config = {"authority": True, "period_s": 1.0, **config}
+        self._stack = ExitStack()
+        self.agents = Agents(plane, folder)
+        self._stack.callback(self.agents.end)
+
+    def __enter__(self) -> Self:
+        self.machine = self._stack.enter_context(served(self._folder / "hgx", rate=self._rate))
+        self.operator = self._stack.enter_context(Operator(self.plane, self.node))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    # What a person does.
+
+    def start(self, *options: str, **config: object) -> Process:
+        path = self._folder / "config.yaml"
+        path.write_text(json.dumps({**self._config, **config}))
+        return self.agents.start_on(
+            self.node,
+            *("--sim", str(self.machine.socket), "--config", str(path)),
+            *("--publish-simulated", *options),
+            kubeconfig=self.agents.kubeconfig(self.node, account=words.MANAGE),
+        )
+
+    def ask(self, mode: str | None) -> None:
+        self.label({words.CC_MODE: mode})
+
+    def label(self, labels: Mapping[str, str | None]) -> None:
+        self.plane.api.patch(words.node_path(self.node), {"metadata": {"labels": dict(labels)}})
+
+    # What there is.
+
+    @property
+    def shown(self) -> Object:
+        return self.plane.node(self.node)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        found: dict[str, str] = self.shown["metadata"]["labels"]
+        return found
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        found: dict[str, str] = self.shown["metadata"].get("annotations", {})
+        return found
+
+    def condition(self) -> dict[str, Any]:
+        return words.condition(self.shown) or {}
+
+    def last_switch(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.annotations[words.LAST_SWITCH])
+        return told
+
+    def events(self) -> list[Object]:
+        every = self.plane.api.items("/api/v1/namespaces/default/events")
+        return [each for each in every if each["involvedObject"].get("name") == self.node]
+
+    def modes(self) -> dict[str, str]:
+        """What the GPUs run in."""
+        found = self.machine.machine.modes()
+        return {bdf: str(mode) for bdf, mode in found.items() if bdf[5] != "c"}
+
+    # What must come to be so.
+
+    def until(self, is_so: Callable[[], object], within_s: float = PATIENCE_S) -> None:
+        eventually(is_so, within_s=within_s)
+
+    def until_ready(self, within_s: float = PATIENCE_S) -> None:
+        def so() -> bool:
+            node = self.shown
+            labels = node["metadata"]["labels"]
+            status = (words.condition(node) or {}).get("status")
+            ready = words.is_ready(node) and labels.get(words.CC_READY) == "true"
+            return ready and status == "True" and not self._is_under_way(node)
+
+        self.until(so, within_s)
+
+    def until_settled(self, within_s: float = PATIENCE_S) -> None:
+        self.until(lambda: not self._is_under_way(self.shown), within_s)
+
+    @staticmethod
+    def _is_under_way(node: Object) -> bool:
+        annotations = node["metadata"].get("annotations", {})
+        return words.SWITCH in annotations or words.CORDONED in annotations
+
+    def demand_whole(self) -> None:
+        """Nothing of a switch is left on the Node or on the host, and all operands run."""
+        node = self.shown
+        labels = node["metadata"]["labels"]
+        assert {labels[f"{DEPLOY}{name}"] for name in OPERANDS} == {"true"}
+        assert not self._is_under_way(node)
+        assert not node["spec"].get("unschedulable")
+        assert node["status"]["allocatable"][PGPU] == "8"
+        assert self.machine.owed == []
+        for bdf in self.modes():
+            assert self.machine.driver(bdf) == "vfio-pci", bdf
