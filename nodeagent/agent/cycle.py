@@ -264,10 +264,13 @@ class Cycle:
         if self._duty is None or node is None or ahead is None or isinstance(look, AgentError):
             return self._backoff.left_s if node is None else None
         try:
-            return self._duty.work(node, ahead, look.devices or DeviceStanding())
+            again_s = self._duty.work(node, ahead, look.devices or DeviceStanding())
         except ClusterError as error:
             self._lost(error)
             return self._backoff.left_s
+        if again_s is not None:
+            self._watched = {}  # what we change ourselves is no drift
+        return again_s
 
     def _notice(self, now: Watched) -> None:
         """Who changed what under us is for the log; the labels follow from the look itself."""

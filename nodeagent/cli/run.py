@@ -131,7 +131,7 @@ def command(  # noqa: PLR0913 - one for each option
     with (
         listening(live=live and not once) as ear,
         Bell(ear) as bell,
-        _cycle(chosen, settings, bell, kubeconfig=kubeconfig, run_dir=run_dir) as cycle,
+        agent(chosen, settings, bell, kubeconfig=kubeconfig, run_dir=run_dir) as cycle,
     ):
         if once:
             return _once(cycle)
@@ -141,10 +141,13 @@ def command(  # noqa: PLR0913 - one for each option
 
 
 @contextlib.contextmanager
-def _cycle(
+def agent(
     chosen: Chosen, settings: Settings, bell: Bell, *, kubeconfig: str | None, run_dir: str
 ) -> Iterator[Cycle]:
-    """One, with what it keeps and whom it writes to; a host that cannot be opened is said first."""
+    """Its cycle, with what it keeps and whom it writes to.
+
+    A host that cannot be opened is said first.
+    """
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
     from nodeagent.agent.duty import Cluster  # noqa: PLC0415
     from nodeagent.agent.following import Followed, minded  # noqa: PLC0415

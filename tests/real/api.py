@@ -12,6 +12,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.real.pki import Pair
@@ -90,6 +91,24 @@ class Api:
         query = f"watch=1&fieldSelector=metadata.name={name}&resourceVersion={since}"
         lines = self.text(f"{folder}?{query}&timeoutSeconds=1").splitlines()
         return [json.loads(line)["object"] for line in lines]
+
+    def stream(self, path: str) -> Iterator[Object]:
+        """Each event of a watch as it comes, until the server ends it or the caller does."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self._server.port, context=self._context, timeout=self._timeout_s
+        )
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            connection.request("GET", path, None, headers)
+            response = connection.getresponse()
+            if response.status >= http.HTTPStatus.BAD_REQUEST:
+                raise ApiError(response.status, _message(response.read()))
+            for line in response:
+                yield json.loads(line)
+        finally:
+            connection.close()
 
     def text(self, path: str) -> str:
         """For answers that are no JSON, such as those of /readyz."""
