@@ -9,6 +9,7 @@ import click
 
 from nodeagent import __version__
 from nodeagent.cli import book
+from nodeagent.cli.explain import Explain
 from nodeagent.cli.main import cli, commands
 from tools import markdown, roff
 
@@ -65,6 +66,9 @@ def _all() -> Iterator[tuple[click.Context, click.Command]]:
         command = cli.get_command(group, name)
         assert command is not None, name
         yield click.Context(command, parent=group, info_name=name), command
+        if isinstance(command, Explain):
+            beside = command.beside()
+            yield click.Context(beside, parent=group, info_name=beside.name), beside
 
 
 def _manual() -> roff.Manual:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from nodeagent.explain.book import Book
     from nodeagent.model.platform import Dmi
 
+_POD = "pod"
+
 
 def _names(
     _ctx: click.Context, _param: click.Parameter, incomplete: str
@@ -28,21 +30,45 @@ def _names(
     from nodeagent.cli import book  # noqa: PLC0415
 
     start = incomplete.lower().replace("-", "_")
+    pages = [(page.name, page.summary) for page in book.load().pages]
     return [
-        CompletionItem(page.name, help=page.summary)
-        for page in book.load().pages
-        if page.name.lower().startswith(start)
+        CompletionItem(name, help=summary)
+        for name, summary in (*pages, (_POD, "Say what keeps a pod off each node."))
+        if name.lower().startswith(start)
     ]
+
+
+class Explain(click.Command):
+    """`explain pod` is a command of its own, beside the words that have a page."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401
+    ) -> click.Context:
+        if args[:1] == [_POD]:
+            return self.beside().make_context(f"{info_name} {_POD}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    @staticmethod
+    def beside() -> click.Command:
+        from nodeagent.cli.explain_pod import command as pod  # noqa: PLC0415 - seldom wanted
+
+        return pod
 
 
 @click.command(
     "explain",
+    cls=Explain,
     epilog="""\b
 Examples:
   nodeagent explain
   nodeagent explain BIOS_RMP_TOO_SMALL
   nodeagent explain snp.iommu -o json
   nodeagent explain BIOS_SMEE_OFF --capture tests/hosts/genoa-ready
+  nodeagent explain pod model.yaml
 """,
 )
 @click.argument("word", required=False, metavar="[CODE|CHECK]", shell_complete=_names)
@@ -56,6 +82,9 @@ def command(chosen: Chosen, word: str | None, output: str) -> None:
 
     Of the host only the names of its board are read, so that a BIOS setting is called what its
     setup calls it.
+
+    `nodeagent explain pod FILE` is about a pod instead: what keeps it off each node; see its own
+    --help.
     """
     from nodeagent.cli import book  # noqa: PLC0415 - see the style guide, §6
     from nodeagent.cli.check import painter, serialise  # noqa: PLC0415
