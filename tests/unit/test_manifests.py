@@ -58,7 +58,8 @@ def test_the_account_may_look_at_nodes_and_patch_them_and_nothing_else() -> None
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert granted == {("nodes", "get"), ("nodes", "patch"), ("nodes/status", "patch")}
+    on_nodes = {("nodes", verb) for verb in ("get", "watch", "patch")}
+    assert granted == {*on_nodes, ("nodes/status", "patch")}
     assert {group for rule in rules for group in rule["apiGroups"]} == {""}
 
 
