@@ -16,6 +16,18 @@ class Pod(NamedTuple):
     is_ready: bool
 
 
+class Guest(NamedTuple):
+    """A pod to which the kubelet gave something of NVIDIA's, and by what name."""
+
+    namespace: str
+    name: str
+    resources: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f" and {len(self.resources) - 1} more" if self.resources[1:] else ""
+        return f"pod {self.namespace}/{self.name} ({''.join(self.resources[:1])}{more})"
+
+
 Pods = Mapping[str, tuple[Pod, ...]]
 """By deploy label, the pods of whatever DaemonSet selects it; no entry where none does."""
 
