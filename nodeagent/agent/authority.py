@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from nodeagent.errors import ClusterError, HostError
 from nodeagent.model.cluster import Pods
@@ -17,15 +16,31 @@ _REBOOTING = "weave.works/kured-reboot-in-progress"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class Claim(NamedTuple):
-    """`other`: who has it, if not we."""
+class Claim:
+    """One authority a node: pod and service share this lock, which dies with its process."""
 
-    other: str = ""
+    def __init__(self, lock: int) -> None:
+        self._lock = lock
+        self._is_ours = False
+
+    @property
+    def other(self) -> str:
+        """Who has it, empty where we have it; tried again each time, since the other may end."""
+        if not self._is_ours:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                pid = os.pread(self._lock, 32, 0).decode(errors="replace").strip()
+                return f"another nodeagent (pid {pid or 'unknown'}) looks after this node"
+            self._is_ours = True
+            with suppress(OSError):  # for a message alone
+                os.ftruncate(self._lock, 0)
+                os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        return ""
 
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[Claim]:
-    """One authority a node: pod and service share this lock, which dies with its process."""
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         lock = os.open(folder / "authority", _FLAGS, 0o644)
@@ -34,21 +49,9 @@ def claimed(folder: Path) -> Iterator[Claim]:
             f"cannot claim to be the authority: {folder}", hint="run as root, with /run writable"
         ) from error
     try:
-        yield _claim(lock)
+        yield Claim(lock)
     finally:
         os.close(lock)
-
-
-def _claim(lock: int) -> Claim:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        pid = os.pread(lock, 32, 0).decode(errors="replace").strip()
-        return Claim(f"another nodeagent (pid {pid or 'unknown'}) switches here")
-    with suppress(OSError):  # for a message alone
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return Claim()
 
 
 def stands_down(labels: Mapping[str, str], pods: Callable[[], Pods]) -> str:

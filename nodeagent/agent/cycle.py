@@ -125,11 +125,20 @@ class Cycle:
         show = self._settle(wanted, node, ahead)
         line = f"{wanted.condition.reason}: {wanted.condition.message}"
         self._tell(line)
+        other = self._duty.claim.other if self._duty else ""
+        if other:  # two who write one Node would undo each other's words
+            self._defer(other)
+            return Done(_ready(look), False, f"{other}; it tells what is found", None)
         published = node is not None and self._publish(node, show)
-        ready = look.judgement.ready if isinstance(look, Look) else None
+        ready = _ready(look)
         if not published:
             return Done(ready, False, line, self._backoff.left_s)
         return Done(ready, True, line, self._work(look) if ahead else None)
+
+    def _defer(self, other: str) -> None:
+        if other != self._trouble:
+            log.warning("%s; nothing is published here", other)
+        self._trouble = other
 
     # The Node.
 
@@ -320,6 +329,10 @@ class Cycle:
         if line != self._said:
             log.info("%s", line)
         self._said = line
+
+
+def _ready(look: Look | AgentError) -> Ready | None:
+    return look.judgement.ready if isinstance(look, Look) else None
 
 
 def _inherited(node: NodeView, prefix: str) -> _Standing:

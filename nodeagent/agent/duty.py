@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from nodeagent import labels as words
 from nodeagent.agent import authority
+from nodeagent.agent.authority import Claim
 from nodeagent.agent.converge import May, Told
 from nodeagent.agent.logs import chain
 from nodeagent.agent.narrator import Narrator
@@ -72,15 +73,13 @@ class Cluster(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`claim`: who else is the authority on this host, empty where we are it.
-
-    A switch that could not begin for `deadline_s` gives everything back, and is tried again
+    """A switch that could not begin for `deadline_s` gives everything back, and is tried again
     `again_s` later.
     """
 
     node: str
     prefix: str
-    claim: str = ""
+    claim: Claim
     deadline_s: float = 1800.0
     again_s: float = 600.0
 
@@ -110,6 +109,7 @@ class Duty:
         self._terms = terms
         self._source, self._client = cluster.source, cluster.client
         self._say = cluster.say
+        self.claim = terms.claim
         self._pods = pods
         self._switch = switch
         self._now = now
@@ -118,7 +118,7 @@ class Duty:
     # What is next.
 
     def consider(self, node: NodeView, devices: DeviceStanding, want: CcMode | None) -> Next:
-        elsewhere = self._terms.claim or authority.stands_down(node.labels, self._pods)
+        elsewhere = authority.stands_down(node.labels, self._pods)
         note = steps.noted(node.annotations, self._terms.prefix)
         deploy = {key: node.labels[key] for key in plan.operands() if key in node.labels}
         standing = Standing(

@@ -166,7 +166,7 @@ def on_duty(chosen: Chosen, devices: Devices, api: Api, cluster: Cluster) -> Ite
         terms = Terms(
             node,
             config.prefix,
-            claim.other,
+            claim,
             deadline_s=config.switch_deadline_s,
             again_s=config.switch_again_s,
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.real.process import Process
 
 PATIENCE_S = 90.0
-RATE = 10.0
+RATE = 50.0
 
 
 class Site:
@@ -35,11 +35,11 @@ class Site:
         self._config = {"authority": True, "period_s": 1.0, **config}
         self._stack = ExitStack()
         self.agents = Agents(plane, folder)
-        self._stack.callback(self.agents.end)
 
     def __enter__(self) -> Self:
         self.machine = self._stack.enter_context(served(self._folder / "hgx", rate=self._rate))
         self.operator = self._stack.enter_context(Operator(self.plane, self.node))
+        self._stack.callback(self.agents.end)  # first of all, while what it looks at is there
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,6 +79,9 @@ class Site:
         found: dict[str, str] = self.shown["metadata"].get("annotations", {})
         return found
 
+    def nvidias(self) -> dict[str, str]:
+        return {key: each for key, each in self.labels.items() if key.startswith("nvidia.com/")}
+
     def condition(self) -> dict[str, Any]:
         return words.condition(self.shown) or {}
 
@@ -112,6 +115,24 @@ class Site:
 
     def until_settled(self, within_s: float = PATIENCE_S) -> None:
         self.until(lambda: not self._is_under_way(self.shown), within_s)
+
+    def until_settled_in(self, mode: str, within_s: float = PATIENCE_S) -> None:
+        def so() -> bool:
+            node = self.shown
+            in_it = node["metadata"]["labels"].get(words.CC_STATE) == mode
+            return in_it and not self._is_under_way(node)
+
+        self.until(so, within_s)
+
+    def is_untouched(self) -> bool:
+        """Nothing of a switch is on the Node: no note, no cordon, no pause."""
+        node = self.shown
+        values = "".join(node["metadata"]["labels"].values())
+        cordoned = node["spec"].get("unschedulable", False)
+        return not (self._is_under_way(node) or words.TOKEN in values or cordoned)
+
+    def started_switches(self) -> int:
+        return sum(each["reason"] == "SwitchStarted" for each in self.events())
 
     @staticmethod
     def _is_under_way(node: Object) -> bool:
