@@ -24,6 +24,7 @@ _COMMANDS = {
     "completion": "Print the completion script of bash, zsh or fish.",
     "demo": "Bring a simulated node with 8 GPUs from not ready to ready.",
     "explain": "Say what a code or a check means, and how it is fixed.",
+    "fleet": "Show every node: its verdict, what to fix first, mode, last switch, TCB, GPUs.",
     "gpus": "Show each GPU and NVSwitch: active and configured mode, driver, who has it.",
     "labels": "Show the labels that would be published, without publishing.",
     "plan": "Show the steps to a mode, without taking any.",

@@ -24,6 +24,10 @@ class ConflictError(ClusterError):
     """
 
 
+class TooOldError(ClusterError):
+    """410: the server no longer knows that version; list afresh."""
+
+
 class BusyError(ClusterError):
     """429 or 503: the server asks to be left alone for `retry_after_s` seconds."""
 
@@ -53,6 +57,8 @@ def failure(
             return MissingError(message)
         case 409:
             return ConflictError(message)
+        case 410:
+            return TooOldError(message)
         case 429 | 503:
             return BusyError(message, retry_after_s=_seconds(retry_after))
         case _:

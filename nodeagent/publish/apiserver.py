@@ -14,6 +14,7 @@ from nodeagent.model.pci import Sighting
 from nodeagent.model.words import CcMode
 
 HEARTBEAT_S = 300.0
+SPREAD = 1.2  # how much longer than that one agent's may be
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # whole seconds, as the server keeps them
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class ApiServer:
         self._prefix = prefix
         self._now = now
         # Ten thousand agents that one server outage aligned must drift apart again.
-        spread = random.SystemRandom().uniform(1.0, 1.2)
+        spread = random.SystemRandom().uniform(1.0, SPREAD)
         self._heartbeat = timedelta(seconds=heartbeat_s * spread)
 
     def node(self, name: str) -> NodeView | None:
