@@ -31,6 +31,7 @@ _COMMANDS = {
     "run": "The agent: look every period, judge, and publish on the own Node.",
     "sim": "A simulated machine as a process of its own, for --sim.",
     "topology": "Show the PCIe tree from root ports to GPUs: groups, ACS, modes.",
+    "withdraw": "Take back from Nodes all that is ours, and nothing else.",
 }
 
 _EPILOG = """\b

@@ -265,6 +265,9 @@ def test_an_odd_length_of_a_switch_is_left_out(seconds: str) -> None:
         ("fleet --every 5", "--every is of --watch", "give both"),
         ("fleet --kubeconfig /nowhere/at-all", "cannot use the kubeconfig", "it must be there"),
         ("fleet --config /nowhere/at-all", "there is no configuration file", ""),
+        ("withdraw --yes", "which nodes?", "give --node NAME, or --all"),
+        ("withdraw --yes --all --node a", "which nodes?", "give --node NAME, or --all"),
+        ("withdraw --all", "nobody is there to say yes", "add --yes"),
     ],
 )
 def test_bad_words_are_one_line_and_a_way_out(
