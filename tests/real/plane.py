@@ -129,6 +129,11 @@ class ControlPlane:
         )
         return client
 
+    @property
+    def admin_pair(self) -> Pair:
+        """For callers of their own that keep a connection."""
+        return self._pki.admin
+
     @functools.cached_property
     def admin_kubeconfig(self) -> Path:
         return kubeconfig.for_pair(self.folder / "admin.kubeconfig", self.server, self._pki.admin)
