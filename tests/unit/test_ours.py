@@ -172,6 +172,18 @@ def test_an_odd_node_has_nothing_of_ours(raw: dict[str, Any]) -> None:
     assert not ours(raw, PREFIX)
 
 
+@pytest.mark.parametrize(
+    ("writers", "is_ours"),
+    [([MANAGER], True), (["cc-manager"], False), ([MANAGER, "cc-manager"], False), ([], False)],
+)
+def test_cc_managers_labels_are_ours_where_we_alone_wrote_them(
+    writers: list[str], is_ours: bool
+) -> None:
+    key = COMPAT_KEYS[0]
+    found = ours(node({key: "on"}, managers={name: [key] for name in writers}), PREFIX)
+    assert (key in found.labels) is is_ours
+
+
 def test_labels_that_nfd_writes_again_are_named() -> None:
     listed = {"nfd.node.kubernetes.io/feature-labels": f"cpu-model.id,{PREFIX}ready"}
     assert ours(node({f"{PREFIX}ready": "true"}, listed), PREFIX).by_nfd == (f"{PREFIX}ready",)

@@ -42,6 +42,7 @@ def test_only_what_runs_is_paused(value: str, paused: str) -> None:
         ("paused-by-nodeagent_paused-by-nodeagent", "true"),
         ("paused-by-nodeagent_-_paused-by-nodeagent", "true"),
         ("true_paused-by-nodeagent", "true"),
+        ("paused-by-nodeagents_paused-by-nodeagent", "paused-by-nodeagents"),
         (OTHERS[0], OTHERS[0]),
         ("paused-by-nodeagents", "paused-by-nodeagents"),
         ("true", "true"),
