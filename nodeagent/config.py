@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from nodeagent.errors import UsageError, unknown_word
 from nodeagent.model.words import CcMode, Profile
@@ -11,13 +12,63 @@ DEFAULT_PATH = "/etc/nodeagent/config.yaml"
 _LIMIT = 1 << 20
 
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+class Window(NamedTuple):
+    """Minutes of a day in UTC, on these days; over midnight where it ends before it begins."""
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+    def is_open(self, now: datetime) -> bool:
+        """A window over midnight belongs to the day on which it began."""
+        minute, day = now.hour * 60 + now.minute, now.weekday()
+        if self.start < self.end:
+            return day in self.days and self.start <= minute < self.end
+        begun = day in self.days and minute >= self.start
+        return begun or ((day - 1) % 7 in self.days and minute < self.end)
+
+    def __str__(self) -> str:
+        days = ",".join(_DAYS[day] for day in sorted(self.days)) if len(self.days) < 7 else ""
+        return f"{days} {_clock(self.start)}-{_clock(self.end)}".strip()
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def window(text: str) -> Window:
+    """`22:00-05:00`, or `Sat,Sun 00:00-24:00`; ValueError says what it must be."""
+    days, _, times = text.rpartition(" ")
+    start, _, end = times.partition("-")
+    named = days.split(",") if days else _DAYS
+    try:
+        return Window(frozenset(map(_DAYS.index, named)), _minute(start), _minute(end))
+    except ValueError:
+        raise ValueError("must be windows such as 22:00-05:00 or Sat,Sun 00:00-24:00") from None
+
+
+def _minute(text: str) -> int:
+    hours, _, minutes = text.partition(":")
+    if not (len(hours) == len(minutes) == 2 and (hours + minutes).isdecimal()):
+        raise ValueError(text)
+    found = int(hours) * 60 + int(minutes)
+    if int(minutes) > 59 or found > 24 * 60:
+        raise ValueError(text)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Every key is optional. `prefix` ends with a slash and stands before all our words.
 
     `guest_memory` in bytes; `floors` and `floors_key` are files, empty where there is none.
     `authority`: whether `run` may switch modes. A switch that could not begin for
-    `switch_deadline_s` is given up, and tried again `switch_again_s` after it began.
+    `switch_deadline_s` is given up, and tried again `switch_again_s` after it began. At most
+    `slots` nodes switch at once, 0 for all; the first in a mode is watched for `soak_s`, and
+    `failures` within an hour stop the fleet. `namespace` is where we run ourselves.
     """
 
     profile: Profile = Profile.SNP_GPU
@@ -34,6 +85,11 @@ class Config:
     switch_deadline_s: float = 1800.0
     switch_again_s: float = 600.0
     operator_namespace: str = "gpu-operator"
+    slots: int = 0
+    soak_s: float = 0.0
+    failures: int = 0
+    windows: tuple[Window, ...] = ()
+    namespace: str = "nodeagent"
 
 
 def profile(word: str) -> Profile:
@@ -129,6 +185,22 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _soak(value: object) -> float:
+    return 0.0 if value == 0 and not isinstance(value, bool) else _seconds(value)
+
+
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= 10_000:
+        raise ValueError("must be a whole number from 0 to 10000")
+    return value
+
+
+def _windows(value: object) -> tuple[Window, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError("must be a list of windows such as 22:00-05:00")
+    return tuple(map(window, value))
+
+
 def _namespace(value: object) -> str:
     text = _text(value)
     if not _is_dns_label(text):
@@ -157,6 +229,11 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "switch_deadline_s": _seconds,
     "switch_again_s": _seconds,
     "operator_namespace": _namespace,
+    "slots": _count,
+    "soak_s": _soak,
+    "failures": _count,
+    "windows": _windows,
+    "namespace": _namespace,
 }
 
 

@@ -1,6 +1,7 @@
 """The authority's part of a cycle: what the cluster gives up for a switch, the switch, and back."""
 
 import logging
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from nodeagent.agent.authority import Claim
 from nodeagent.agent.converge import May, Told
 from nodeagent.agent.logs import chain
 from nodeagent.agent.narrator import Narrator
+from nodeagent.agent.slots import Slots
 from nodeagent.agent.switch import DeviceEnd, End
 from nodeagent.errors import AgentError, ClusterError
 from nodeagent.kube.events import Said
@@ -25,6 +27,7 @@ from nodeagent.model.cluster import (
     Finish,
     Note,
     Pods,
+    Queue,
     Standing,
     Step,
     Switch,
@@ -41,7 +44,9 @@ from nodeagent.steps import cluster as steps
 
 WAIT_S = 0.5
 _CONFLICT_S = 0.1
+_QUEUE_S = (3.0, 7.0)
 _MOST_STEPS = 64
+_RANDOM = random.SystemRandom()
 _OFFERED = "nvidia.com/"
 _IRREVERSIBLE = (Unbind, Stage, Reset, Remove)
 
@@ -69,6 +74,7 @@ class Cluster(NamedTuple):
     source: Source
     client: NodeClient
     say: Callable[[Said], object]
+    boot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +103,14 @@ class Next(NamedTuple):
 class Duty:
     """Does what can be done, and comes back with the next cycle for the rest."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a switch needs of the world, and a clock
         self,
         terms: Terms,
         cluster: Cluster,
         *,
         pods: Callable[[], Pods],
         switch: Switcher,
+        slots: Slots,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._terms = terms
@@ -112,6 +119,8 @@ class Duty:
         self.claim = terms.claim
         self._pods = pods
         self._switch = switch
+        self._slots = slots
+        self._turn: str | None = None
         self._now = now
         self._told = ""
 
@@ -134,6 +143,8 @@ class Duty:
             note=note,
             is_late=note is not None and self._seconds(note) > self._terms.deadline_s,
         )
+        if not self._slots.is_held:
+            standing = standing._replace(waits_for_turn=self._turn)
         if note or plan.shall_switch(standing) or any(map(is_paused, deploy.values())):
             standing = standing._replace(pods=self._see_pods())
         begin = self._begin(node, standing, want) if want and note is None else None
@@ -202,18 +213,23 @@ class Duty:
                 message=f"{wanted.condition.message}; not switched: {ahead.standing.refused}",
             )
             wanted = replace(wanted, condition=condition)
-        return words.failed(wanted) if self._has_failed(node, ahead.standing) else wanted
+        return words.failed(wanted) if self._has_failed(wanted, ahead, node) else wanted
 
-    def _has_failed(self, node: NodeView, now: Standing) -> bool:
-        last = steps.last(node.annotations, self._terms.prefix)
+    def _has_failed(self, wanted: Wanted, ahead: Next, node: NodeView) -> bool:
+        """Until the devices are seen to be as wanted after all, whoever brought them there."""
+        if not ahead.is_ours or f"{self._terms.prefix}gpu" in wanted.labels:
+            return False
+        last, now = steps.last(node.annotations, self._terms.prefix), ahead.standing
         failed = last.get("result") == plan.FAILED and last.get("to") == now.want
-        return bool(now.unsettled) and (failed or bool(now.note and now.note.failed))
+        return failed or bool(now.note and now.note.failed)
 
     def _condition(self, ahead: Next) -> Condition:
         now, step = ahead.standing, ahead.step
         note = now.note or ahead.begin
         want = note.want if note else now.want
         head = f"from {note.was or 'unlike modes'} to {want}" if note else f"to {want}"
+        if isinstance(step, Queue) and step.says:
+            return Condition(Status.FALSE, "Blocked", f"switching {head}: {step}")
         if isinstance(step, Wait) and step.is_blocked:
             return Condition(Status.FALSE, "Blocked", f"switching {head} waits: {step.says}")
         says = step.says if isinstance(step, Wait) else str(step)
@@ -230,7 +246,16 @@ class Duty:
         for _ in range(_MOST_STEPS):
             step = ahead.step
             if step is None:
+                self._turn = None
+                self._slots.rest(is_well=not ahead.standing.unsettled)
                 return None
+            if isinstance(step, Queue):
+                self._turn = self._slots.seek(step.want)
+                if self._turn:
+                    self._wait(Wait(f"its turn: {self._turn}", is_blocked=True))
+                    return _RANDOM.uniform(*_QUEUE_S)
+                ahead = self.consider(node, devices, ahead.standing.want)
+                continue
             if isinstance(step, Wait):
                 self._wait(step)
                 return WAIT_S
@@ -259,6 +284,8 @@ class Duty:
             self._say(Said("SwitchStarted", f"{says} {note.asked_by}"))
         elif isinstance(step, Finish):
             self._say(_ended_event(step, seconds))
+            if step.result in {plan.DONE, plan.FAILED}:
+                self._slots.ended(step.note.want, failed=step.result == plan.FAILED)
         self._told = ""
         return self._source.wrote(after)
 
@@ -295,6 +322,7 @@ class Duty:
             if not any(isinstance(step, _IRREVERSIBLE) for step in wave):
                 return True
             try:
+                self._slots.keep()
                 now = self._source.ask(node.name)
             except ClusterError as error:
                 log.warning("the switch stops here: %s", chain(error))

@@ -175,7 +175,7 @@ def agent(
         followed.start()
         stack.callback(followed.end)
         say = Events(api, settings.node).say if chosen.config.authority else _unheard
-        cluster = Cluster(settings.node, followed, client, say)
+        cluster = Cluster(settings.node, followed, client, say, settings.boot_id)
         devices, duty = _authority(chosen, stack, bell, api, cluster)
         yield Cycle(
             settings,

@@ -10,12 +10,14 @@ from nodeagent.agent import asking, waking
 from nodeagent.agent import switch as switching
 from nodeagent.agent.authority import claimed
 from nodeagent.agent.duty import Cluster, Duty, Terms
+from nodeagent.agent.slots import Rollout, Slots
 from nodeagent.cli import planning
 from nodeagent.cli.switching import devices_of, situation
 from nodeagent.debts import Debts
 from nodeagent.errors import AgentError, UsageError
 from nodeagent.facts import switching as targets
 from nodeagent.kube import operands
+from nodeagent.kube.leases import Leases
 from nodeagent.model.cluster import DeviceStanding
 from nodeagent.model.findings import Outcome
 from nodeagent.model.knobs import Configured, writes
@@ -175,4 +177,10 @@ def on_duty(chosen: Chosen, devices: Devices, api: Api, cluster: Cluster) -> Ite
             cluster,
             pods=lambda: operands.read(api, config.operator_namespace, node),
             switch=devices.switch,
+            slots=Slots(
+                Leases(api, config.namespace),
+                Rollout(config.slots, config.soak_s, config.failures, config.windows),
+                holder=f"{node}_{cluster.boot_id}",
+                prefix=config.prefix,
+            ),
         )

@@ -67,9 +67,14 @@ def _held(holder: str, now: str) -> Mapping[str, object]:
     return {
         "holderIdentity": holder,
         "leaseDurationSeconds": DURATION_S,
-        "acquireTime": now,
-        "renewTime": now,
+        "acquireTime": _micro(now),
+        "renewTime": _micro(now),
     }
+
+
+def _micro(now: str) -> str:
+    """A lease's times have microseconds, or are refused."""
+    return now.replace("Z", ".000000Z")
 
 
 def _lease(told: object) -> Lease:

@@ -79,6 +79,8 @@ class Standing(NamedTuple):
     is_cordoned_by_us: bool
     note: Note | None
     is_late: bool = False
+    waits_for_turn: str | None = ""
+    """Why the fleet lets us wait; empty where it is our turn, None where we have not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,17 @@ class Begin:
 
     def __str__(self) -> str:
         return f"note that a switch to {self.note.want} begins"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Ask the fleet for our turn. `says`: why we had to wait the last time."""
+
+    want: CcMode
+    says: str = ""
+
+    def __str__(self) -> str:
+        return f"waiting for its turn: {self.says}" if self.says else "ask the fleet for a turn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +147,7 @@ class Finish:
         return f"note that the switch to {self.note.want} ended: {self.result}"
 
 
-Step = Begin | Cordon | Relabel | Switch | Uncordon | Finish
+Step = Queue | Begin | Cordon | Relabel | Switch | Uncordon | Finish
 
 
 @dataclass(frozen=True, slots=True)

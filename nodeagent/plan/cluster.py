@@ -12,6 +12,7 @@ from nodeagent.model.cluster import (
     Cordon,
     Finish,
     Note,
+    Queue,
     Relabel,
     Standing,
     Step,
@@ -62,6 +63,9 @@ def _before(now: Standing, begin: Note | None) -> Iterator[Step | Wait]:
         yield Wait(f"who uses the GPUs cannot be told: {now.holders}", is_blocked=True)
     elif now.holders and now.note is None:
         yield _in_use(now.holders)
+    # A switch that was begun goes on, slot or not: half of it would help nobody.
+    if now.want and (now.waits_for_turn is None or (now.waits_for_turn and now.note is None)):
+        yield Queue(now.want, now.waits_for_turn or "")
     if now.note is None and begin is not None:
         yield Begin(begin)
     if not now.is_unschedulable:

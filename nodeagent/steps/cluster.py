@@ -7,7 +7,17 @@ from typing import NamedTuple, assert_never
 from nodeagent import labels as words
 from nodeagent.kube.node import NodeView
 from nodeagent.kube.nodes import NodeClient
-from nodeagent.model.cluster import Begin, Cordon, Finish, Note, Relabel, Step, Switch, Uncordon
+from nodeagent.model.cluster import (
+    Begin,
+    Cordon,
+    Finish,
+    Note,
+    Queue,
+    Relabel,
+    Step,
+    Switch,
+    Uncordon,
+)
 from nodeagent.model.words import CcMode
 
 _VERSION = 1
@@ -37,8 +47,8 @@ def do(step: Step, node: NodeView, client: NodeClient, prefix: str, moment: Mome
             return client.annotate(
                 node, {words.last_switch_key(prefix): told, words.switch_key(prefix): None}
             )
-        case Switch():
-            raise TypeError("devices are not switched on a Node")
+        case Switch() | Queue():
+            raise TypeError(f"not a step of the Node: {step}")
         case _:
             assert_never(step)
 

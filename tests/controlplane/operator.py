@@ -69,6 +69,7 @@ class Operator:
         self.stuck: set[str] = set()
         self.is_away = False
         self._end = threading.Event()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name=f"operator of {node}")
         sets = self._api.items(f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets")
         self._sets = {
@@ -80,8 +81,8 @@ class Operator:
         self._pods: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        labels = {f"{DEPLOY}{name}": "true" for name in OPERANDS}
-        self._api.patch(words.node_path(self._node), {"metadata": {"labels": labels}})
+        change = {"metadata": {"labels": self.labels}}
+        self._api.patch(words.node_path(self._node), change)
         self._round()
         self._thread.start()
         return self
@@ -91,6 +92,16 @@ class Operator:
         self._thread.join()
         for name in list(self._pods):
             self._delete(name)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {f"{DEPLOY}{name}": "true" for name in OPERANDS}
+
+    def forget(self) -> None:
+        """With its Node the kubelet's pods are gone."""
+        with self._lock:
+            for name in list(self._pods):
+                self._delete(name)
 
     @property
     def running(self) -> set[str]:
@@ -105,6 +116,10 @@ class Operator:
                     continue  # the API server is away, or the Node is
 
     def _round(self) -> None:
+        with self._lock:
+            self._reconcile()
+
+    def _reconcile(self) -> None:
         labels = self._api.get(words.node_path(self._node))["metadata"]["labels"]
         for name in self._sets:
             wanted = labels.get(f"{DEPLOY}{name}") == "true"

@@ -63,6 +63,13 @@ class Site:
     def label(self, labels: Mapping[str, str | None]) -> None:
         self.plane.api.patch(words.node_path(self.node), {"metadata": {"labels": dict(labels)}})
 
+    def make_node_anew(self, labels: Mapping[str, str]) -> None:
+        """As an autoscaler or a person does it: the same name, and another Node."""
+        self.plane.remove_node(self.node)
+        self.plane.add_node(self.node, labels={**self.operator.labels, **labels})
+        self.operator.forget()
+        self.agents.kubeconfig(self.node, account=words.MANAGE)  # over the old one
+
     # What there is.
 
     @property

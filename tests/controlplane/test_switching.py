@@ -247,15 +247,20 @@ def test_a_mode_changed_behind_our_back_is_no_longer_called_ready(site: Site) ->
     site.until_ready()  # and brought back, since that is what is asked for
 
 
-def test_the_node_made_anew_is_another_node(site: Site) -> None:
-    site.start()
-    site.ask("on")
-    site.until_ready()
-    site.operator.is_away = True
-    site.plane.remove_node(site.node)
-    site.plane.add_node(site.node)
+def test_a_node_made_anew_in_the_middle_of_a_switch_is_begun_afresh(
+    plane: ControlPlane, node: str, tmp_path: Path
+) -> None:
+    """Its old token is for the old Node, and so is what was noted there."""
+    with Site(plane, node, tmp_path, rate=1.0) as site:
+        site.start()
+        site.until(lambda: site.labels.get(words.CC_STATE) == "off")
+        site.ask("on")
+        site.until(lambda: words.TOKEN in site.labels[f"{DEPLOY}vfio-manager"])
 
-    throughout(lambda: not words.ours(site.shown), for_s=STAYS_S)  # its token died with the old one
+        site.make_node_anew({words.CC_MODE: "on"})
+
+        site.until_ready()
+        site.demand_whole()
 
 
 def test_with_the_api_server_away_nothing_is_switched_and_then_it_is(site: Site) -> None:
