@@ -71,7 +71,8 @@ def follow(fleet: Fleet, every_s: float) -> int:
     told: list[str] = []
     on_terminal = terminal_size() != (0, 0)
     try:
-        reads = _draw(nodes, told) if on_terminal else say(drawn(list(nodes.values())))
+        screen = _screen(nodes, told) if on_terminal else drawn(list(nodes.values()))
+        reads = say(screen)
         while reads:
             before, was_trouble = nodes, trouble
             trouble = _waited(fleet, every_s)
@@ -82,7 +83,8 @@ def follow(fleet: Fleet, every_s: float) -> int:
             fresh = [f"{_when(on_terminal=on_terminal)}  {line}" for line in fresh]
             told = [*told, *fresh][-_SHOWN:]
             if on_terminal:
-                reads = _draw(nodes, told)
+                before_screen, screen = screen, _screen(nodes, told)
+                reads = screen == before_screen or say(screen)
             elif fresh:
                 reads = say("\n".join(fresh))
     except KeyboardInterrupt:
@@ -105,7 +107,7 @@ def _when(*, on_terminal: bool) -> str:
     return time.strftime("%H:%M:%S" if on_terminal else "%Y-%m-%dT%H:%M:%S%z")
 
 
-def _draw(nodes: dict[str, Standing], told: list[str]) -> bool:
+def _screen(nodes: dict[str, Standing], told: list[str]) -> str:
     """In place of what is there; what does not fit is left out, and that is the ready ones."""
     _, rows = terminal_size()
     lines = drawn(list(nodes.values())).split("\n")
@@ -113,4 +115,4 @@ def _draw(nodes: dict[str, Standing], told: list[str]) -> bool:
     room = max(rows - len(foot) - 1, 6)
     if len(lines) > room:
         lines = [*lines[: room - 1], f"… {len(lines) - room + 1} more lines"]
-    return say(_CLEAR + "\n".join([*lines, *foot]))
+    return _CLEAR + "\n".join([*lines, *foot])

@@ -15,11 +15,15 @@ from nodeagent.fleet.ours import ours
 from nodeagent.kube.client import Api
 from nodeagent.kube.fleet import FleetClient
 from tests.controlplane import commands, words
+from tests.controlplane.machine import Machine
+from tests.controlplane.test_publishing import SIMULATED, until_ready
 from tests.real.api import APPLY, STRATEGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from tests.controlplane.agents import Agents
     from tests.real.api import Object
     from tests.real.plane import ControlPlane
 
@@ -118,6 +122,20 @@ def test_all_of_ours_goes_and_everything_else_stands(
         "vfio-manager=true again",
     ):
         assert thing in done.stdout
+
+
+def test_what_an_agent_published_goes(
+    plane: ControlPlane, node: str, agents: Agents, tmp_path: Path
+) -> None:
+    before = plane.node(node)
+    agent = agents.start(node, Machine(tmp_path, "genoa-ready").path, SIMULATED)
+    until_ready(plane, node)
+    agent.end()
+
+    done = commands.typed(plane, "withdraw", "--node", node, "--yes")
+
+    assert done.returncode == 0, done.stderr
+    assert content(plane.node(node)) == content(before)
 
 
 def test_the_second_time_writes_nothing(plane: ControlPlane, node: str) -> None:
