@@ -69,6 +69,7 @@ class Config:
     `switch_deadline_s` is given up, and tried again `switch_again_s` after it began. At most
     `slots` nodes switch at once, 0 for all; the first in a mode is watched for `soak_s`, and
     `failures` within an hour stop the fleet. `namespace` is where we run ourselves.
+    `pod_resources`: the kubelet's socket, where it is not in its usual folder.
     """
 
     profile: Profile = Profile.SNP_GPU
@@ -90,6 +91,7 @@ class Config:
     failures: int = 0
     windows: tuple[Window, ...] = ()
     namespace: str = "nodeagent"
+    pod_resources: str = ""
 
 
 def profile(word: str) -> Profile:
@@ -234,6 +236,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "failures": _count,
     "windows": _windows,
     "namespace": _namespace,
+    "pod_resources": _file,
 }
 
 

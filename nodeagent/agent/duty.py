@@ -1,5 +1,6 @@
 """The authority's part of a cycle: what the cluster gives up for a switch, the switch, and back."""
 
+import itertools
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from nodeagent.agent.logs import chain
 from nodeagent.agent.narrator import Narrator
 from nodeagent.agent.slots import Slots
 from nodeagent.agent.switch import DeviceEnd, End
+from nodeagent.agent.witness import AT_ONCE_S, EVERY_S
 from nodeagent.errors import AgentError, ClusterError
 from nodeagent.kube.events import Said
 from nodeagent.kube.failures import ConflictError
@@ -25,6 +27,7 @@ from nodeagent.model.cluster import (
     Begin,
     DeviceStanding,
     Finish,
+    Guest,
     Note,
     Pods,
     Queue,
@@ -54,9 +57,13 @@ log = logging.getLogger(__name__)
 
 
 class Switcher(Protocol):
-    """Brings the devices to a mode. BlockedError and HostError where it did not begin."""
+    """The devices of this host."""
 
-    def __call__(self, want: CcMode, told: Told, may: May) -> Sequence[DeviceEnd]: ...
+    def switch(self, want: CcMode, told: Told, may: May) -> Sequence[DeviceEnd]:
+        """Bring them to a mode. BlockedError and HostError where it did not begin."""
+
+    def guests(self, within_s: float) -> tuple[Guest, ...] | Unreadable:
+        """Who was given one, of an answer not older than that."""
 
 
 class Source(Protocol):
@@ -107,9 +114,9 @@ class Duty:
         self,
         terms: Terms,
         cluster: Cluster,
+        devices: Switcher,
         *,
         pods: Callable[[], Pods],
-        switch: Switcher,
         slots: Slots,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -118,9 +125,9 @@ class Duty:
         self._say = cluster.say
         self.claim = terms.claim
         self._pods = pods
-        self._switch = switch
         self._slots = slots
         self._turn: str | None = None
+        self._devices = devices
         self._now = now
         self._told = ""
 
@@ -135,6 +142,7 @@ class Duty:
             unsettled=devices.unsettled,
             refused=elsewhere or self._refused(node, devices, want, note),
             holders=devices.holders,
+            guests=devices.guests,
             deploy=deploy,
             pods={},
             allocatable=_offered(node),
@@ -304,7 +312,7 @@ class Duty:
             return
         with Narrator(note, lambda says: self._narrate(node.name, says)) as narrator:
             try:
-                ends = self._switch(note.want, narrator.told, self._gate(node, note))
+                ends = self._devices.switch(note.want, narrator.told, self._gate(node, note))
             except AgentError as error:
                 log.warning("the switch did not begin: %s", chain(error))
                 return
@@ -316,7 +324,11 @@ class Duty:
             self._source.wrote(self._client.annotate(node, noted))
 
     def _gate(self, node: NodeView, note: Note) -> May:
-        """Read back before every step that cannot be undone: who switches, and what is paused."""
+        """Read back before every step that cannot be undone: who switches, and what is paused.
+
+        Who was given a device is asked for real before the first; by then nobody is given one.
+        """
+        within_s = itertools.chain([AT_ONCE_S], itertools.repeat(EVERY_S))
 
         def may(wave: Sequence[DeviceStep]) -> bool:
             if not any(isinstance(step, _IRREVERSIBLE) for step in wave):
@@ -327,7 +339,7 @@ class Duty:
             except ClusterError as error:
                 log.warning("the switch stops here: %s", chain(error))
                 return False
-            why = self._against(now, node, note)
+            why = self._against(now, node, note) or _held(self._devices.guests(next(within_s)))
             if why:
                 log.warning("the switch stops here: %s", why)
             return not why
@@ -361,6 +373,12 @@ class Duty:
                 self._source.wrote(self._client.apply_condition(node, shown))
         except ClusterError as error:
             log.debug("the step cannot be told: %s", error)
+
+
+def _held(guests: tuple[Guest, ...] | Unreadable) -> str:
+    if isinstance(guests, Unreadable):
+        return f"who uses the GPUs cannot be told: {guests}"
+    return f"in use by {guests[0]}" if guests else ""
 
 
 def _offered(node: NodeView) -> dict[str, int]:

@@ -11,14 +11,16 @@ from nodeagent.agent import switch as switching
 from nodeagent.agent.authority import claimed
 from nodeagent.agent.duty import Cluster, Duty, Terms
 from nodeagent.agent.slots import Rollout, Slots
+from nodeagent.agent.witness import EVERY_S, Witness
 from nodeagent.cli import planning
 from nodeagent.cli.switching import devices_of, situation
 from nodeagent.debts import Debts
 from nodeagent.errors import AgentError, UsageError
 from nodeagent.facts import switching as targets
+from nodeagent.host import podresources
 from nodeagent.kube import operands
 from nodeagent.kube.leases import Leases
-from nodeagent.model.cluster import DeviceStanding
+from nodeagent.model.cluster import DeviceStanding, Guest
 from nodeagent.model.findings import Outcome
 from nodeagent.model.knobs import Configured, writes
 from nodeagent.model.seen import NotAsked, Unreadable
@@ -53,6 +55,8 @@ class Devices:
         self._stopped = stopped
         self._answers: dict[str, Configured | Unreadable] = {}
         self._is_due = True
+        self._witness = _witness(chosen)
+        self._has_kubelet: bool | Unreadable = True
 
     @contextlib.contextmanager
     def awake(self) -> Iterator[tuple[Machine, Answers]]:
@@ -95,7 +99,16 @@ class Devices:
             or bdf in staged
             or _is_taken(owed.get(bdf))
         )
-        return DeviceStanding(unsettled, refused, holders)
+        if not unsettled or refused:
+            return DeviceStanding(unsettled, refused, holders)
+        self._has_kubelet = _has_kubelet(self._chosen, facts)
+        return DeviceStanding(unsettled, refused, holders, self.guests(EVERY_S))
+
+    def guests(self, within_s: float) -> tuple[Guest, ...] | Unreadable:
+        """To whom the kubelet gave a device, of an answer not older than that."""
+        if self._witness is None:
+            return ()
+        return self._witness.guests(installed=self._has_kubelet, within_s=within_s)
 
     def _saw(self, found: Sequence[Target]) -> None:
         """A device that was not asked, and could be by now."""
@@ -125,6 +138,22 @@ class Devices:
                     )
                 finally:
                     waking.give_back(machine, at.debts, frozenset(at.mine))
+
+
+def _witness(chosen: Chosen) -> Witness | None:
+    """None of a simulated machine, which has no kubelet, unless one was named."""
+    named = chosen.config.pod_resources
+    if chosen.sim is not None and not named:
+        return None
+    folder, path = chosen.root or "/", named or podresources.SOCKET
+    return Witness(path, lambda: podresources.ask(folder, path))
+
+
+def _has_kubelet(chosen: Chosen, facts: Facts) -> bool | Unreadable:
+    if chosen.config.pod_resources:
+        return True
+    kubelet = facts.runtime.kubelet
+    return kubelet if isinstance(kubelet, Unreadable) else kubelet is not None
 
 
 def _modes(want: CcMode, now: Situation) -> tuple[Mapping[str, CcMode], str]:
@@ -175,8 +204,8 @@ def on_duty(chosen: Chosen, devices: Devices, api: Api, cluster: Cluster) -> Ite
         yield Duty(
             terms,
             cluster,
+            devices,
             pods=lambda: operands.read(api, config.operator_namespace, node),
-            switch=devices.switch,
             slots=Slots(
                 Leases(api, config.namespace),
                 Rollout(config.slots, config.soak_s, config.failures, config.windows),

@@ -17,11 +17,21 @@ class Pod(NamedTuple):
 
 
 class Guest(NamedTuple):
-    """A pod to which the kubelet gave something of NVIDIA's, and by what name."""
+    """A pod to which the kubelet gave something of NVIDIA's, and by what name.
+
+    The rest is known only where pods may be evicted. `may_go`: it may be asked to, else `why`
+    not. `refused`: what stood against it when it was asked; `is_due`: it may be asked again.
+    """
 
     namespace: str
     name: str
     resources: tuple[str, ...]
+    uid: str = ""
+    may_go: bool = False
+    why: str = ""
+    is_leaving: bool = False
+    refused: str = ""
+    is_due: bool = True
 
     def __str__(self) -> str:
         more = f" and {len(self.resources) - 1} more" if self.resources[1:] else ""
@@ -53,12 +63,14 @@ class DeviceStanding(NamedTuple):
     """Of one look: what a switch to the wanted mode goes by.
 
     `unsettled`: devices that are not as wanted, or that we owe something. `refused`: why the
-    host or its devices must not be switched. `holders`: who uses one, in words.
+    host or its devices must not be switched. `holders`: who has one open, in words. `guests`:
+    to whom the kubelet gave one.
     """
 
     unsettled: tuple[str, ...] = ()
     refused: str = ""
     holders: tuple[str, ...] | Unreadable = ()
+    guests: tuple[Guest, ...] | Unreadable = ()
 
 
 class Standing(NamedTuple):
@@ -81,6 +93,7 @@ class Standing(NamedTuple):
     is_late: bool = False
     waits_for_turn: str | None = ""
     """Why the fleet lets us wait; empty where it is our turn, None where we have not asked."""
+    guests: tuple[Guest, ...] | Unreadable = ()
 
 
 @dataclass(frozen=True, slots=True)

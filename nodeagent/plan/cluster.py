@@ -5,6 +5,7 @@ Nothing is resumed: what to do next follows from the Node, the devices and who u
 
 from collections.abc import Iterator
 from functools import cache
+from typing import TypeVar
 
 from nodeagent import data
 from nodeagent.model.cluster import (
@@ -22,6 +23,8 @@ from nodeagent.model.cluster import (
 )
 from nodeagent.model.pause import TooLongError, is_paused, pause, restore
 from nodeagent.model.seen import Unreadable
+
+T = TypeVar("T")
 
 DEPLOY = "nvidia.com/gpu.deploy."
 DONE, FAILED, BLOCKED, WITHDRAWN = "done", "failed", "blocked", "withdrawn"
@@ -59,10 +62,9 @@ def shall_switch(now: Standing) -> bool:
 
 
 def _before(now: Standing, begin: Note | None) -> Iterator[Step | Wait]:
-    if isinstance(now.holders, Unreadable):
-        yield Wait(f"who uses the GPUs cannot be told: {now.holders}", is_blocked=True)
-    elif now.holders and now.note is None:
-        yield _in_use(now.holders)
+    yield from _untold(now)
+    if now.note is None:
+        yield from _in_use(now)
     # A switch that was begun goes on, slot or not: half of it would help nobody.
     if now.want and (now.waits_for_turn is None or (now.waits_for_turn and now.note is None)):
         yield Queue(now.want, now.waits_for_turn or "")
@@ -71,13 +73,25 @@ def _before(now: Standing, begin: Note | None) -> Iterator[Step | Wait]:
     if not now.is_unschedulable:
         yield Cordon()
     yield from _pause(now)
-    if now.holders and not isinstance(now.holders, Unreadable):
-        yield _in_use(now.holders)
+    yield from _in_use(now)
 
 
-def _in_use(holders: tuple[str, ...]) -> Wait:
-    more = f" and {len(holders) - 1} more" if holders[1:] else ""
-    return Wait(f"in use by {holders[0]}{more}", is_blocked=True)
+def _untold(now: Standing) -> Iterator[Wait]:
+    """Either witness that could not look stops us: what it may have seen is not known."""
+    for each in (now.guests, now.holders):
+        if isinstance(each, Unreadable):
+            yield Wait(f"who uses the GPUs cannot be told: {each}", is_blocked=True)
+
+
+def _in_use(now: Standing) -> Iterator[Wait]:
+    users = [str(each) for seen in (now.guests, now.holders) for each in _told(seen)]
+    if users:
+        more = f" and {len(users) - 1} more" if users[1:] else ""
+        yield Wait(f"in use by {users[0]}{more}", is_blocked=True)
+
+
+def _told(seen: tuple[T, ...] | Unreadable) -> tuple[T, ...]:
+    return () if isinstance(seen, Unreadable) else seen
 
 
 def _pause(now: Standing) -> Iterator[Step | Wait]:
