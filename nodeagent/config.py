@@ -9,6 +9,7 @@ from nodeagent.errors import UsageError, unknown_word
 from nodeagent.model.words import CcMode, Profile
 
 DEFAULT_PATH = "/etc/nodeagent/config.yaml"
+SINKS = ("api", "features.d")
 _LIMIT = 1 << 20
 
 
@@ -64,6 +65,9 @@ def _minute(text: str) -> int:
 class Config:
     """Every key is optional. `prefix` ends with a slash and stands before all our words.
 
+    `sink`: who writes our labels to the Node. `features_d`: a folder beneath `--root`.
+    `announce`: whether the API server is asked and told anything at all.
+
     `guest_memory` in bytes; `floors` and `floors_key` are files, empty where there is none.
     `authority`: whether `run` may switch modes. A switch that could not begin for
     `switch_deadline_s` is given up, and tried again `switch_again_s` after it began. At most
@@ -77,6 +81,9 @@ class Config:
     period_s: float = 60.0
     prefix: str = "nodeagent.io/"
     health: str = ""
+    sink: str = "api"
+    features_d: str = "/etc/kubernetes/node-feature-discovery/features.d"
+    announce: bool = True
     floors: str = ""
     floors_key: str = ""
     require_floors: bool = False
@@ -108,6 +115,13 @@ def mode(word: str) -> CcMode:
     if word not in known:
         raise unknown_word("mode", word, known)
     return known[word]
+
+
+def sink(word: str) -> str:
+    """The sink of that name; UsageError names the nearest."""
+    if word not in SINKS:
+        raise unknown_word("sink", word, SINKS)
+    return word
 
 
 def period(value: object) -> float:
@@ -168,6 +182,13 @@ def _file(value: object) -> str:
     return text
 
 
+def _folder(value: object) -> str:
+    text = _file(value)
+    if not text.startswith("/") or ".." in text.split("/"):
+        raise ValueError("must be the whole path of a folder")
+    return text
+
+
 def _truth(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")  # noqa: TRY004 - one kind of error for all keys
@@ -222,6 +243,9 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "period_s": period,
     "prefix": _prefix,
     "health": _health,
+    "sink": lambda value: sink(_text(value)),
+    "features_d": _folder,
+    "announce": _truth,
     "floors": _file,
     "floors_key": _file,
     "require_floors": _truth,
@@ -279,4 +303,18 @@ def parse(raw: bytes, name: str) -> Config:
             raise marked.wrong(name, marked.line_of(node), said, hint=error.hint) from None
         except ValueError as error:
             raise marked.wrong(name, marked.line_of(node), f"{key} {error}") from None
-    return replace(Config(), **found)
+    return checked(replace(Config(), **found))
+
+
+def checked(config: Config) -> Config:
+    """UsageError where keys do not go together."""
+    if config.announce:
+        return config
+    if config.sink != "features.d":
+        raise UsageError(
+            f"announce: false leaves nothing to say by sink: {config.sink}",
+            hint="only sink: features.d needs no API server",
+        )
+    if config.authority:
+        raise UsageError("authority needs an API server, and announce: false forbids asking one")
+    return config

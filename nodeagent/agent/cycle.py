@@ -11,7 +11,7 @@ from nodeagent import labels as words
 from nodeagent.agent.backoff import Backoff
 from nodeagent.agent.logs import chain
 from nodeagent.agent.memory import Memory
-from nodeagent.errors import AgentError, ClusterError, nearest
+from nodeagent.errors import AgentError, ClusterError, HostError, nearest
 from nodeagent.kube.events import Said
 from nodeagent.kube.failures import BusyError, MissingError
 from nodeagent.kube.node import NodeView
@@ -22,7 +22,7 @@ from nodeagent.model.pci import Sighting
 from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode, Level, Profile, Ready, Verdict
 from nodeagent.publish import apiserver
-from nodeagent.publish.apiserver import ApiServer, Show
+from nodeagent.publish.sink import Show, Sink
 from nodeagent.report.drift import Watched, drifts, last_known
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Cycle:
         settings: Settings,
         *,
         look: Looker,
-        server: ApiServer,
+        server: Sink,
         memory: Memory,
         backoff: Backoff | None = None,
         duty: Duty | None = None,
@@ -102,13 +102,14 @@ class Cycle:
         self._backoff = backoff or Backoff()
         self._duty = duty
         self._say = say
-        self._standing = _Standing()
+        self._standing = _kept(server)
         self._asked = ""
         self._wish: CcMode | None = None
         self._is_off = False
         self._says: NodeSays | None = None
         self._met = ""
         self._trouble = ""
+        self._kept_trouble = ""
         self._said = ""
         self._watched: Watched = {}
 
@@ -129,10 +130,10 @@ class Cycle:
         if other:  # two who write one Node would undo each other's words
             self._defer(other)
             return Done(_ready(look), False, f"{other}; it tells what is found", None)
-        published = node is not None and self._publish(node, show)
+        published = self._publish(node, show)
         ready = _ready(look)
         if not published:
-            return Done(ready, False, line, self._backoff.left_s)
+            return Done(ready, False, line, self._backoff.left_s or None)
         return Done(ready, True, line, self._work(look) if ahead else None)
 
     def _defer(self, other: str) -> None:
@@ -144,7 +145,7 @@ class Cycle:
 
     def _fetch(self) -> NodeView | None:
         """The Node; None while the server is away, or is to be left alone."""
-        if self._backoff.left_s > 0:
+        if not self._server.asks or self._backoff.left_s > 0:
             return None
         name = self._settings.node
         try:
@@ -166,25 +167,42 @@ class Cycle:
         boot_id = self._settings.boot_id
         try:
             node = self._server.clear_earlier_boot(node, boot_id)
+            ours = self._server.standing(node)
         except ClusterError as error:
             self._lost(error)
             return None
+        except HostError as error:
+            self._lost_here(error)
+            return None
         self._met = node.uid
-        self._standing = _inherited(node, self._settings.prefix)
+        self._standing = _inherited(node, ours, self._settings.prefix)
         self._memory.recall(apiserver.proven(node, boot_id, self._settings.prefix))
         return node
 
-    def _publish(self, node: NodeView, show: Show) -> bool:
+    def _publish(self, node: NodeView | None, show: Show) -> bool:
         try:
+            if node is None:
+                is_all = self._server.alone(show)
+                self._kept_trouble = ""
+                return is_all
             self._server.publish(node, show)
         except ClusterError as error:
             self._lost(error)
             return False
+        except HostError as error:
+            self._lost_here(error)
+            return False
         if self._trouble:
             log.info("the API server is back: Node %s says what was found", node.name)
-        self._trouble = ""
+        self._trouble = self._kept_trouble = ""
         self._backoff.worked()
         return True
+
+    def _lost_here(self, error: HostError) -> None:
+        told = chain(error)
+        if told != self._kept_trouble:
+            log.warning("%s", told)
+        self._kept_trouble = told
 
     def _lost(self, error: ClusterError) -> None:
         self._backoff.failed(at_least_s=error.retry_after_s if isinstance(error, BusyError) else 0)
@@ -314,16 +332,23 @@ class Cycle:
             standing.pop(f"{prefix}ready", None)
             standing.pop(f"{prefix}gpu", None)
             standing.pop(words.COMPAT_READY, None)
-        if node:
-            shown = node.labels
+        shown = self._shown(node)
+        if shown is not None:
             standing = {key: value for key, value in standing.items() if shown.get(key) == value}
         before = self._standing.waiting
         labels, waiting = words.settle(wanted, standing, before)
-        if node is None:
+        if shown is None:
             waiting = {key: before.get(key, 0) for key in waiting}
         self._standing = _Standing(labels, waiting, asked)
         claims = words.COMPAT if ahead is not None and ahead.is_ours else frozenset()
         return Show(labels, wanted.report, wanted.condition, claims)
+
+    def _shown(self, node: NodeView | None) -> Mapping[str, str] | None:
+        try:
+            return self._server.shown(node)
+        except HostError as error:
+            self._lost_here(error)
+            return None
 
     def _tell(self, line: str) -> None:
         if line != self._said:
@@ -335,18 +360,25 @@ def _ready(look: Look | AgentError) -> Ready | None:
     return look.judgement.ready if isinstance(look, Look) else None
 
 
-def _inherited(node: NodeView, prefix: str) -> _Standing:
+def _kept(server: Sink) -> _Standing:
+    """What an earlier process left on this machine; its grace is used up."""
+    try:
+        labels = server.shown(None) or {}
+    except HostError:  # the first cycle says it
+        labels = {}
+    return _Standing(dict(labels), dict.fromkeys(labels, words.GRACE_CYCLES))
+
+
+def _inherited(node: NodeView, labels: Mapping[str, str], prefix: str) -> _Standing:
     """What an earlier process of this boot left.
 
     Under a condition that says Unknown its grace is used up: else an agent that dies in
     every second look would keep a label for ever.
     """
-    ours = (words.names(prefix) | words.COMPAT) & node.own_labels & node.labels.keys()
-    labels = {key: node.labels[key] for key in sorted(ours)}
     unknown = node.condition is None or node.condition.status == words.Status.UNKNOWN
     waiting = dict.fromkeys(labels, words.GRACE_CYCLES) if unknown else {}
     asked = apiserver.reported(node, prefix).get("wanted")
-    return _Standing(labels, waiting, asked if isinstance(asked, str) else "")
+    return _Standing(dict(labels), waiting, asked if isinstance(asked, str) else "")
 
 
 def _mode(asked: str) -> CcMode | None:

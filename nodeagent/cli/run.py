@@ -6,11 +6,13 @@ import contextlib
 import gc
 import os
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from nodeagent.cli.options import Seconds, Words, host_options
+from nodeagent.config import checked
 from nodeagent.errors import ClusterError, HostError, UsageError
 
 if TYPE_CHECKING:
@@ -20,15 +22,19 @@ if TYPE_CHECKING:
     from nodeagent.agent.bell import Bell
     from nodeagent.agent.cycle import Cycle, Looker, Settings
     from nodeagent.agent.duty import Cluster, Duty
+    from nodeagent.agent.memory import Memory
     from nodeagent.cli.options import Chosen
     from nodeagent.cli.switcher import Devices
     from nodeagent.kube.client import Api
     from nodeagent.kube.events import Said
+    from nodeagent.kube.node import Nodes
     from nodeagent.model.facts import Facts
     from nodeagent.model.findings import Judgement
     from nodeagent.model.pci import Sighting
     from nodeagent.model.runtime import NodeSays
     from nodeagent.model.words import CcMode
+    from nodeagent.publish.features_d import FeaturesD
+    from nodeagent.publish.sink import Sink
     from nodeagent.report.drift import Watched
     from nodeagent.seams import Machine
 
@@ -71,6 +77,14 @@ Examples:
     help="Answer /healthz and /readyz there; empty means nowhere.",
 )
 @click.option(
+    "--sink",
+    envvar="NODEAGENT_SINK",
+    show_envvar=True,
+    type=Words("api", "features.d"),
+    metavar="WORD",
+    help="Who writes our labels: api (we do), or NFD, out of its features.d.",
+)
+@click.option(
     "--log-format",
     type=Words("plain", "json"),
     metavar="plain|json",
@@ -100,6 +114,7 @@ def command(  # noqa: PLR0913 - one for each option
     kubeconfig: str | None,
     period: float | None,
     health: str | None,
+    sink: str | None,
     log_format: str,
     publish_simulated: bool,
     run_dir: str,
@@ -119,6 +134,9 @@ def command(  # noqa: PLR0913 - one for each option
     if not node_name.strip() or node_name != node_name.strip():
         raise UsageError(f"{node_name!r} is no node's name", hint="set --node-name or NODE_NAME")
     logs.start(logs.LogFormat(log_format))
+    period_s = period or chosen.config.period_s
+    config = replace(chosen.config, period_s=period_s, sink=sink or chosen.config.sink)
+    chosen = replace(chosen, config=checked(config))
     settings = Settings(
         node=node_name,
         profile=chosen.profile,
@@ -136,7 +154,7 @@ def command(  # noqa: PLR0913 - one for each option
         if once:
             return _once(cycle)
         where = chosen.config.health if health is None else health
-        _loop(cycle, bell, period or chosen.config.period_s, where)
+        _loop(cycle, bell, period_s, where)
     return 0
 
 
@@ -148,20 +166,41 @@ def agent(
 
     A host that cannot be opened is said first.
     """
-    from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
-    from nodeagent.agent.duty import Cluster  # noqa: PLC0415
-    from nodeagent.agent.following import Followed, minded  # noqa: PLC0415
     from nodeagent.agent.memory import Memory  # noqa: PLC0415
-    from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
-    from nodeagent.kube.events import Events  # noqa: PLC0415
-    from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
-    from nodeagent.labels import condition_type  # noqa: PLC0415
-    from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
 
     with chosen.open() as machine:
         simulated = machine.source.simulated
     # What a simulated machine showed must never be taken for a sighting of this one.
     memory = Memory(None if simulated else run_dir, settings.boot_id)
+    if chosen.config.announce:
+        with _in_a_cluster(chosen, settings, bell, memory, kubeconfig) as cycle:
+            yield cycle
+    else:
+        yield _alone(chosen, settings, memory)
+
+
+def _alone(chosen: Chosen, settings: Settings, memory: Memory) -> Cycle:
+    """Without an API server, and without the 35 MiB that talking to one takes."""
+    from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
+    from nodeagent.publish.nfd import ThroughNfd  # noqa: PLC0415
+
+    server = ThroughNfd(_feature_file(chosen, settings), None, prefix=settings.prefix)
+    look = _looker(chosen, settings.boot_id, None)
+    return Cycle(settings, look=look, server=server, memory=memory)
+
+
+@contextlib.contextmanager
+def _in_a_cluster(
+    chosen: Chosen, settings: Settings, bell: Bell, memory: Memory, kubeconfig: str | None
+) -> Iterator[Cycle]:
+    from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
+    from nodeagent.agent.duty import Cluster  # noqa: PLC0415
+    from nodeagent.agent.following import Followed, minded  # noqa: PLC0415
+    from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
+    from nodeagent.kube.events import Events  # noqa: PLC0415
+    from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
+    from nodeagent.labels import condition_type  # noqa: PLC0415
+
     kind = condition_type(settings.prefix)
     with contextlib.ExitStack() as stack:
         api, other = (_closing(stack, Api(kubeconfig or None)) for _ in range(2))
@@ -180,11 +219,36 @@ def agent(
         yield Cycle(
             settings,
             look=_looker(chosen, settings.boot_id, devices),
-            server=ApiServer(followed, prefix=settings.prefix),
+            server=_sink(chosen, settings, followed),
             memory=memory,
             duty=duty,
             say=say,
         )
+
+
+def _sink(chosen: Chosen, settings: Settings, nodes: Nodes) -> Sink:
+    from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
+
+    prefix = settings.prefix
+    if chosen.config.sink == "api":
+        return ApiServer(nodes, prefix=prefix)
+    from nodeagent.publish.nfd import ThroughNfd  # noqa: PLC0415 - most have no use for it
+
+    server = ApiServer(nodes, prefix=prefix, by_nfd=True)
+    return ThroughNfd(_feature_file(chosen, settings), server, prefix=prefix)
+
+
+def _feature_file(chosen: Chosen, settings: Settings) -> FeaturesD:
+    from nodeagent.publish.features_d import FeaturesD  # noqa: PLC0415
+
+    file = FeaturesD(
+        chosen.config.features_d,
+        root=chosen.root or "/",
+        boot_id=settings.boot_id,
+        period_s=chosen.config.period_s,
+    )
+    file.begin()
+    return file
 
 
 def _closing(stack: contextlib.ExitStack, api: Api) -> Api:

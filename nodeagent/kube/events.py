@@ -1,11 +1,15 @@
 """Events about our own Node: what changed, for whoever asks `kubectl describe node`."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nodeagent.errors import ClusterError
-from nodeagent.kube.client import Api
 from nodeagent.kube.node import MANAGER
+
+if TYPE_CHECKING:
+    from nodeagent.kube.client import Api
 
 _NAMESPACE = "default"  # where those of Nodes live
 _MESSAGE_CHARS = 1000

@@ -4,14 +4,16 @@ import json
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from nodeagent import labels as words
+from nodeagent.kube.failures import RefusedError
 from nodeagent.kube.node import NodeCondition, Nodes, NodeView
 from nodeagent.labels import Condition, Status
 from nodeagent.model.pci import Sighting
 from nodeagent.model.words import CcMode
+from nodeagent.publish.rights import Rights
+from nodeagent.publish.sink import Show
 
 HEARTBEAT_S = 300.0
 SPREAD = 1.2  # how much longer than that one agent's may be
@@ -28,31 +30,30 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime(_FORMAT)
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
-    """All that the Node shall show of ours."""
-
-    labels: Mapping[str, str]
-    report: str
-    condition: Condition
-    claims: frozenset[str] = frozenset()
-    """Labels outside our prefix of which nobody else may say anything."""
-
-
 class ApiServer:
-    """Writes one Node. All methods raise ClusterError, and may then have done a part."""
+    """Writes one Node. All methods raise ClusterError, and may then have done a part.
 
-    def __init__(
+    Without the right to write the condition, labels are written all the same.
+    """
+
+    asks = True
+
+    def __init__(  # noqa: PLR0913 - each is a thing of its own
         self,
         nodes: Nodes,
         *,
         prefix: str = words.PREFIX,
         heartbeat_s: float = HEARTBEAT_S,
         now: Callable[[], datetime] = utc_now,
+        by_nfd: bool = False,
+        rights: Rights | None = None,
     ) -> None:
+        """`by_nfd`: labels under our prefix are NFD's to write, and left as they are."""
         self._nodes = nodes
         self._prefix = prefix
         self._now = now
+        self._by_nfd = by_nfd
+        self._rights = rights or Rights()
         # Ten thousand agents that one server outage aligned must drift apart again.
         spread = random.SystemRandom().uniform(1.0, SPREAD)
         self._heartbeat = timedelta(seconds=heartbeat_s * spread)
@@ -60,20 +61,34 @@ class ApiServer:
     def node(self, name: str) -> NodeView | None:
         return self._nodes.get(name)
 
+    def standing(self, node: NodeView) -> dict[str, str]:
+        ours = (words.names(self._prefix) | words.COMPAT) & node.own_labels & node.labels.keys()
+        return {key: node.labels[key] for key in sorted(ours)}
+
+    def shown(self, node: NodeView | None) -> Mapping[str, str] | None:
+        return node.labels if node else None
+
+    def alone(self, _show: Show) -> bool:
+        return False
+
     def publish(self, node: NodeView, show: Show) -> None:
         """Show it, writing nothing where the Node shows it already.
 
         `ready` comes after its condition and goes before it. So the label is never on a
         Node whose condition says False: the state between two writes only ever shows less.
         """
-        if f"{self._prefix}ready" in show.labels:
-            node = self._remove_foreign(node, show)
+        is_good = show.condition.status is Status.TRUE
+        node = self._remove_foreign(node, show)
+        if is_good or f"{self._prefix}ready" in show.labels:
             node = self._show_condition(node, show.condition)
             self._show_metadata(node, show)
-        else:
-            node = self._remove_foreign(node, show)
+            return
+        try:
             node = self._show_metadata(node, show)
+        except RefusedError:
             self._show_condition(node, show.condition)
+            raise
+        self._show_condition(node, show.condition)
 
     def clear_earlier_boot(self, node: NodeView, boot_id: str) -> NodeView:
         """Take back what was said of another boot, or of one that nobody noted.
@@ -82,7 +97,7 @@ class ApiServer:
         should we die here: the next run comes by again.
         """
         if reported(node, self._prefix).get("boot_id") == boot_id:
-            return node
+            return self._leave_to_nfd(node)
         report = node.annotations.get(words.report_key(self._prefix), "")
         show = Show({}, report, words.earlier_boot())
         node = self._show_metadata(self._remove_foreign(node, show), show)
@@ -90,9 +105,17 @@ class ApiServer:
             return node
         return self._show_condition(node, show.condition)
 
+    def _leave_to_nfd(self, node: NodeView) -> NodeView:
+        """What we wrote ourselves before NFD did goes first: it would not be NFD's to remove."""
+        if not self._by_nfd:
+            return node
+        kept = {key: node.labels[key] for key in words.COMPAT & node.own_labels}
+        report = node.annotations.get(words.report_key(self._prefix), "")
+        return self._show_metadata(node, Show(kept, report, words.earlier_boot()))
+
     def _remove_foreign(self, node: NodeView, show: Show) -> NodeView:
         """Labels of ours that another hand has put there, too: leaving them out would not do."""
-        foreign = _unwanted(node, show, self._prefix) - node.own_labels
+        foreign = self._unwanted(node, show) - node.own_labels
         if not foreign:
             return node
         node = self._nodes.remove_labels(node, foreign)
@@ -102,12 +125,20 @@ class ApiServer:
 
     def _show_metadata(self, node: NodeView, show: Show) -> NodeView:
         key = words.report_key(self._prefix)
-        unwanted = _unwanted(node, show, self._prefix)
+        unwanted = self._unwanted(node, show)
         fresh = {name for name, value in show.labels.items() if node.labels.get(name) != value}
         if not (unwanted or fresh or node.annotations.get(key, "") != show.report):
             return node
         annotations = {key: show.report} if show.report else {}
-        after = self._nodes.apply_metadata(node, labels=show.labels, annotations=annotations)
+
+        def write() -> NodeView:
+            return self._nodes.apply_metadata(node, labels=show.labels, annotations=annotations)
+
+        # Where NFD writes the labels, the report alone is left, and is no more than a help.
+        is_a_help = self._by_nfd and not (show.claims or unwanted)
+        after = self._rights.tried("the report", node, write) if is_a_help else write()
+        if after is node:
+            return node
         for name in sorted(fresh):
             log.info("label %s=%s", name, show.labels[name])
         for name in sorted(unwanted):
@@ -125,11 +156,20 @@ class ApiServer:
         said = NodeCondition(
             condition.status, condition.reason, condition.message, now, since or now
         )
-        node = self._nodes.apply_condition(node, said)
-        if not same:
-            kind = words.condition_type(self._prefix)
+        kind = words.condition_type(self._prefix)
+        after = self._rights.tried(
+            f"the condition {kind}", node, lambda: self._nodes.apply_condition(node, said)
+        )
+        if after is not node and not same:
             log.info("condition %s is %s, %s", kind, condition.status, condition.reason)
-        return node
+        return after
+
+    def _unwanted(self, node: NodeView, show: Show) -> frozenset[str]:
+        """Labels on the Node that say something we do not: our words, and all we ever wrote."""
+        ours = node.own_labels | show.claims
+        if not self._by_nfd:
+            ours |= words.names(self._prefix)
+        return frozenset((ours & node.labels.keys()) - show.labels.keys())
 
     def _is_due(self, heartbeat: str) -> bool:
         """Also when the last one lies ahead: a clock was set back, and would hold us up."""
@@ -162,12 +202,6 @@ def proven(node: NodeView, boot_id: str, prefix: str = words.PREFIX) -> dict[str
         return {}
     known = tuple(CcMode)  # no set: what was read back need not be hashable
     return {str(bdf): Sighting(CcMode(mode), at) for bdf, mode in modes.items() if mode in known}
-
-
-def _unwanted(node: NodeView, show: Show, prefix: str) -> frozenset[str]:
-    """Labels on the Node that say something we do not: our words, and all that we ever wrote."""
-    ours = words.names(prefix) | node.own_labels | show.claims
-    return frozenset((ours & node.labels.keys()) - show.labels.keys())
 
 
 def _of(shown: NodeCondition) -> Condition | None:

@@ -19,7 +19,8 @@ from nodeagent.model.findings import Judgement, LevelVerdict
 from nodeagent.model.pci import Sighting
 from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode, Confidence, Level, Profile, Ready, Verdict
-from nodeagent.publish.apiserver import ApiServer, Show, proven
+from nodeagent.publish.apiserver import ApiServer, proven
+from nodeagent.publish.sink import Show
 from nodeagent.report.drift import Watched
 from tests.unit.test_publish import GOOD, START, Clock, Store, report
 

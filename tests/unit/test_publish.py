@@ -13,7 +13,8 @@ from nodeagent.labels import PREFIX, Condition, Status
 from nodeagent.model.pci import Sighting
 from nodeagent.model.runtime import NodeSays
 from nodeagent.model.words import CcMode
-from nodeagent.publish.apiserver import ApiServer, Show, proven
+from nodeagent.publish.apiserver import ApiServer, proven
+from nodeagent.publish.sink import Show
 
 READY = f"{PREFIX}ready"
 REPORT = f"{PREFIX}report"
