@@ -153,9 +153,9 @@ def test_an_unchanged_machine_writes_nothing(plane: ControlPlane, node: str) -> 
     """Not even a write that changes nothing: ten thousand nodes would send it."""
     until_ready(plane, node)
     time.sleep(CYCLES_S)  # the first write may be followed by another
-    before = _writes(plane)
+    before = writes(plane)
 
-    throughout(lambda: _writes(plane) == before, for_s=CYCLES_S, every_s=0.5)
+    throughout(lambda: writes(plane) == before, for_s=CYCLES_S, every_s=0.5)
 
 
 def test_a_restarted_agent_writes_nothing_new(
@@ -166,15 +166,15 @@ def test_a_restarted_agent_writes_nothing_new(
     until_ready(plane, node)
     time.sleep(CYCLES_S)
     first.kill()
-    before = _writes(plane)
+    before = writes(plane)
 
     second = agents.start(node, machine.path, SIMULATED)
 
-    throughout(lambda: _writes(plane) == before, for_s=2 * CYCLES_S, every_s=0.5)
+    throughout(lambda: writes(plane) == before, for_s=2 * CYCLES_S, every_s=0.5)
     assert second.code() is None
 
 
-def _writes(plane: ControlPlane) -> float:
+def writes(plane: ControlPlane) -> float:
     """How many requests to change a Node the server has had, from anybody."""
     lines = plane.api.text("/metrics").splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if _A_NODE_WRITE.match(line))
