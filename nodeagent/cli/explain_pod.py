@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ Exit codes:
     envvar="KUBECONFIG",
     show_envvar=True,
     metavar="FILE",
-    help="How to reach the cluster; without it, as the pod that this is.",
+    help="How to reach the cluster; else ~/.kube/config, or as the pod that this is.",
     shell_complete=complete_path("file"),
 )
 @click.option(
@@ -135,12 +136,18 @@ def _from_server(kubeconfig: str | None) -> Cluster:
     from nodeagent.kube import cluster  # noqa: PLC0415
     from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
 
-    with contextlib.closing(Api(kubeconfig or None)) as api:
+    with contextlib.closing(Api(kubeconfig or _usual())) as api:
         try:
             nodes = cluster.nodes(api)
             return objects.cluster(nodes, cluster.runtime_classes(api), cluster.bound_pods(api))
         except ShapeError as error:
             raise ClusterError(f"the API server's answer is off: {error}") from None
+
+
+def _usual() -> str | None:
+    """What kubectl would use; None within a pod, which has its own credentials."""
+    path = os.path.expanduser("~/.kube/config")
+    return path if "KUBERNETES_SERVICE_HOST" not in os.environ and os.path.exists(path) else None
 
 
 def _demand_known(only: tuple[str, ...], cluster: Cluster) -> None:

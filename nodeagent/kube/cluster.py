@@ -1,6 +1,7 @@
 """The lists that say where a pod may land: Nodes, RuntimeClasses, pods. Page by page."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NoReturn
 from urllib.parse import quote
 
@@ -13,55 +14,44 @@ _PAGES = 10_000
 _HINT = "it takes the right to list nodes, runtimeclasses.node.k8s.io and pods in all namespaces"
 
 
-def nodes(api: Api) -> Iterator[object]:
+def nodes(api: Api, *, page: int = PAGE) -> Iterator[object]:
     """ClusterError where they cannot be listed: without them there is no answer."""
     try:
-        yield from _listed(api, "/api/v1/nodes", "Nodes")
+        yield from _listed(api, "/api/v1/nodes?", "Nodes", page)
     except RefusedError as error:
-        raise ClusterError(str(error), hint=_HINT) from None
+        hint = _HINT if " 403" in str(error) else error.hint
+        raise ClusterError(str(error), hint=hint) from None
 
 
-def runtime_classes(api: Api) -> list[object] | None:
+def runtime_classes(api: Api, *, page: int = PAGE) -> Iterator[object] | None:
     """None where listing them is refused."""
-    return _allowed(_listed(api, "/apis/node.k8s.io/v1/runtimeclasses", "RuntimeClasses"))
+    path = "/apis/node.k8s.io/v1/runtimeclasses?"
+    return _allowed(_listed(api, path, "RuntimeClasses", page))
 
 
-def bound_pods(api: Api) -> Iterator[object] | None:
+def bound_pods(api: Api, *, page: int = PAGE) -> Iterator[object] | None:
     """Those that have a node and have not ended. None where listing them is refused."""
     chosen = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
-    pages = _listed(api, f"/api/v1/pods?fieldSelector={quote(chosen)}", "pods")
-    first = _first(pages)
-    return None if first is None else _chained(first, pages)
+    path = f"/api/v1/pods?fieldSelector={quote(chosen)}&"
+    return _allowed(_listed(api, path, "pods", page))
 
 
-def _first(pages: Iterator[object]) -> list[object] | None:
-    """The first item, if any; None where it is refused."""
+def _allowed(items: Iterator[object]) -> Iterator[object] | None:
+    """The first is asked for at once: whether it may be had is known then."""
     try:
-        return [next(pages)]
+        first = next(items)
     except StopIteration:
-        return []
+        return iter(())
     except RefusedError:
         return None
+    return chain((first,), items)
 
 
-def _chained(first: list[object], rest: Iterator[object]) -> Iterator[object]:
-    yield from first
-    yield from rest
-
-
-def _allowed(items: Iterator[object]) -> list[object] | None:
-    try:
-        return list(items)
-    except RefusedError:
-        return None
-
-
-def _listed(api: Api, path: str, what: str) -> Iterator[object]:
-    joint = "&" if "?" in path else "?"
+def _listed(api: Api, path: str, what: str, page: int) -> Iterator[object]:
     token = ""
     for _ in range(_PAGES):
-        page = f"{path}{joint}limit={PAGE}" + (f"&continue={quote(token)}" if token else "")
-        _, told = api.ask("GET", page, f"cannot list {what}")
+        rest = f"&continue={quote(token, safe='')}" if token else ""
+        _, told = api.ask("GET", f"{path}limit={page}{rest}", f"cannot list {what}")
         items = told.get("items") if isinstance(told, dict) else None
         if not isinstance(told, dict) or not isinstance(items, list):
             _strange(what)

@@ -40,6 +40,7 @@ PODS = f"/api/v1/namespaces/{SPACE}/pods"
 CLASS_PATH = "/apis/node.k8s.io/v1/runtimeclasses"
 NODES = "/api/v1/nodes"
 DECIDED_S = 120.0
+PAGE = 40  # so that the lists come in several
 AT_LEAST = 200
 REFUSED_SHARE = 0.3
 
@@ -84,8 +85,11 @@ def judged(plane: ControlPlane) -> Iterator[list[Judged]]:
     _await_heard(plane)
     with closing(Api(str(plane.admin_kubeconfig))) as api:
         before = objects.cluster(
-            lists.nodes(api), lists.runtime_classes(api), lists.bound_pods(api)
+            lists.nodes(api, page=PAGE),
+            lists.runtime_classes(api, page=PAGE),
+            lists.bound_pods(api, page=PAGE),
         )
+    assert len(before.nodes) > len(made) > PAGE
     yield _asked(plane, made, before)
     _clear(plane, made)
 

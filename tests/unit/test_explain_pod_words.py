@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from click.shell_completion import BashComplete
 
 from nodeagent.cli.main import cli
-from nodeagent.explain.pod import documents, manifest
+from nodeagent.explain.pod import documents, manifest, objects
+from nodeagent.explain.pod.answer import answer
+from nodeagent.explain.pod.document import document
+from nodeagent.explain.pod.text import show
 from tests.unit.command import run
-from tests.unit.pods import CC, KATA, SNP, Object, node, pod, running, runtime_class
+from tests.unit.pods import (
+    CC,
+    KATA,
+    SNP,
+    Object,
+    expression,
+    node,
+    pod,
+    running,
+    runtime_class,
+    terms,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet", "ReplicationController")
@@ -329,6 +345,58 @@ def test_a_strangers_name_obeys_no_terminal(
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "?[2Jm: fits nowhere" in out
+
+
+JUNK: list[object] = [None, "", "x", "-1", "\x1b", -1, 1 << 70, 0.5, True, [], {}, [[]], {"": {}}]
+EVERYTHING = pod(
+    {"nvidia.com/pgpu": "1"},
+    runtimeClassName=GPU_CLASS,
+    nodeSelector={"a": "b"},
+    tolerations=[{"key": "k", "operator": "Exists"}],
+    affinity=terms({"matchExpressions": [expression("k", "Gt", "1")]}),
+    initContainers=[{"name": "i", "restartPolicy": "Always"}],
+    topologySpreadConstraints=[{"topologyKey": "zone"}],
+    volumes=[{"name": "v", "emptyDir": {}}],
+    overhead={"cpu": "1"},
+    resources={"limits": {"cpu": "1"}},
+)
+
+
+def _places(value: object) -> Iterator[tuple[Any, Any]]:
+    """Every container within, with each of its keys."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
+    for key, inner in list(pairs):
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from _places(inner)
+
+
+def _damaged(sound: Object, dice: random.Random) -> Object:
+    found: Object = json.loads(json.dumps(sound))
+    for _ in range(dice.randrange(1, 3)):
+        holder, key = dice.choice(list(_places(found)))
+        holder[key] = dice.choice(JUNK)
+    return found
+
+
+def test_no_damage_to_a_manifest_or_a_cluster_ends_in_a_traceback(saved: Path) -> None:
+    dice = random.Random(6)
+    whole = json.loads(saved.read_text())
+    refused: list[str] = []
+    for _ in range(500):
+        asked, there = dice.choice(
+            [(_damaged(EVERYTHING, dice), whole), (EVERYTHING, _damaged(whole, dice))]
+        )
+        try:
+            [found] = manifest.read(json.dumps(asked).encode())
+            told = answer(found, objects.saved(json.dumps(there).encode()))
+        except ValueError as error:
+            refused.append(str(error))
+            continue
+        assert show([told], paint=lambda text, _: text)
+        assert document([told])
+    assert 100 < len(refused) < 480
+    assert [each for each in refused if "\n" in each] == []
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,13 @@ def _fix(found: Answer, cluster: Cluster) -> Advice:
         return _unblock(found.blockers[0], cluster)
     if not found.standings:
         return Advice("the cluster has no node", "", (), "add one")
-    if found.pod.node_name and found.pod.node_name not in {each.name for each in cluster.nodes}:
-        what = f"nodeName {found.pod.node_name}: there is no such node"
-        return Advice(what, "", (), "leave nodeName out, and let the scheduler choose")
-    return _advice(first(found.standings), found.standings, cluster)
+    seen = found.standings
+    if found.pod.node_name:
+        if found.pod.node_name not in {each.name for each in cluster.nodes}:
+            what = f"nodeName {found.pod.node_name}: there is no such node"
+            return Advice(what, "", (), "leave nodeName out, and let the scheduler choose")
+        seen = tuple(each for each in seen if each.node.name == found.pod.node_name) or seen
+    return _advice(first(seen), seen, cluster)
 
 
 def first(seen: Sequence[Standing]) -> Reason:

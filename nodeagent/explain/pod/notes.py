@@ -1,4 +1,4 @@
-"""What would let a pod land and still not give what it is for (spec: Kata's classes, PPCIe)."""
+"""What would let a pod land and still not give what it is for (kubernetes.md §0.3, §4.2)."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Note(NamedTuple):
 
 
 def never_confidential(admitted: Admitted) -> Note | None:
-    """A plain Kata VM with a GPU, such as `kata-qemu` with `nvidia.com/gpu` (spec §4.2)."""
+    """A plain Kata VM with a GPU, such as kata-qemu with nvidia.com/gpu (kubernetes.md §4.2)."""
     words = data.load("writers.json")["classes"]
     handler = _handler(admitted)
     gpu = next((name for name in admitted.pod.requests if _is_gpu(name)), None)
