@@ -73,7 +73,9 @@ class Config:
     `switch_deadline_s` is given up, and tried again `switch_again_s` after it began. At most
     `slots` nodes switch at once, 0 for all; the first in a mode is watched for `soak_s`, and
     `failures` within an hour stop the fleet. `namespace` is where we run ourselves.
-    `pod_resources`: the kubelet's socket, where it is not in its usual folder.
+    `pod_resources`: the kubelet's socket, where it is not in its usual folder. `holders`: whether
+    pods that were given a GPU are waited for or evicted, those without a controller or with an
+    emptyDir only where `evict_unmanaged`.
     """
 
     profile: Profile = Profile.SNP_GPU
@@ -99,6 +101,8 @@ class Config:
     windows: tuple[Window, ...] = ()
     namespace: str = "nodeagent"
     pod_resources: str = ""
+    holders: str = "wait"
+    evict_unmanaged: bool = False
 
 
 def profile(word: str) -> Profile:
@@ -195,10 +199,9 @@ def _truth(value: object) -> bool:
     return value
 
 
-def _on_failure(value: object) -> str:
-    known = ("finish", "rollback")
+def _one_of(key: str, value: object, known: tuple[str, ...]) -> str:
     if value not in known:
-        raise unknown_word("on_failure", str(value), known)
+        raise unknown_word(key, str(value), known)
     return str(value)
 
 
@@ -251,7 +254,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "require_floors": _truth,
     "guest_memory": _memory,
     "authority": _truth,
-    "on_failure": _on_failure,
+    "on_failure": lambda value: _one_of("on_failure", value, ("finish", "rollback")),
     "switch_deadline_s": _seconds,
     "switch_again_s": _seconds,
     "operator_namespace": _namespace,
@@ -261,6 +264,8 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "windows": _windows,
     "namespace": _namespace,
     "pod_resources": _file,
+    "holders": lambda value: _one_of("holders", value, ("wait", "evict")),
+    "evict_unmanaged": _truth,
 }
 
 

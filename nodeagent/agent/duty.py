@@ -19,6 +19,7 @@ from nodeagent.agent.switch import DeviceEnd, End
 from nodeagent.agent.witness import AT_ONCE_S, EVERY_S
 from nodeagent.errors import AgentError, ClusterError
 from nodeagent.kube.events import Said
+from nodeagent.kube.evict import Evictions
 from nodeagent.kube.failures import ConflictError
 from nodeagent.kube.node import ASKS, NodeView
 from nodeagent.kube.nodes import NodeClient
@@ -26,6 +27,7 @@ from nodeagent.labels import Condition, Status, Wanted
 from nodeagent.model.cluster import (
     Begin,
     DeviceStanding,
+    Evict,
     Finish,
     Guest,
     Note,
@@ -82,6 +84,8 @@ class Cluster(NamedTuple):
     client: NodeClient
     say: Callable[[Said], object]
     boot_id: str = ""
+    evictions: Evictions | None = None
+    """Where pods may be asked to go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ class Duty:
         self._terms = terms
         self._source, self._client = cluster.source, cluster.client
         self._say = cluster.say
+        self._evictions = cluster.evictions
         self.claim = terms.claim
         self._pods = pods
         self._slots = slots
@@ -154,7 +159,9 @@ class Duty:
         if not self._slots.is_held:
             standing = standing._replace(waits_for_turn=self._turn)
         if note or plan.shall_switch(standing) or any(map(is_paused, deploy.values())):
-            standing = standing._replace(pods=self._see_pods())
+            standing = standing._replace(
+                pods=self._see_pods(), guests=self._see_guests(devices.guests)
+            )
         begin = self._begin(node, standing, want) if want and note is None else None
         step = plan.next_step(standing, begin)
         return Next(step, standing, begin, is_ours=not elsewhere)
@@ -164,6 +171,11 @@ class Duty:
             return self._pods()
         except ClusterError as error:
             return Unreadable("the operator's namespace", chain(error))
+
+    def _see_guests(self, guests: tuple[Guest, ...] | Unreadable) -> tuple[Guest, ...] | Unreadable:
+        if self._evictions is None or isinstance(guests, Unreadable):
+            return guests
+        return self._evictions.seen(guests)
 
     def _begin(self, node: NodeView, standing: Standing, want: CcMode) -> Note:
         asked = node.labels.get(ASKS)
@@ -196,8 +208,9 @@ class Duty:
         if ended is None:
             return ""
         if last["result"] == plan.BLOCKED:
-            left_s = self._terms.again_s - (self._now().timestamp() - ended)
-            return f"it is tried again in {left_s:.0f} s" if left_s > 0 else ""
+            again = datetime.fromtimestamp(ended + self._terms.again_s, UTC)
+            why = f"{last['why']}; " if last.get("why") else ""
+            return f"{why}tried again at {rfc3339(again)}" if self._now() < again else ""
         asked = _moment(node.asked_at, 0)
         if asked is not None and asked > ended:
             return ""
@@ -216,12 +229,17 @@ class Duty:
             return words.withheld(wanted, self._condition(ahead), node.labels, self._terms.prefix)
         is_due = bool(ahead.standing.unsettled and ahead.standing.want)
         if note is None and ahead.standing.refused and is_due:
-            condition = replace(
-                wanted.condition,
-                message=f"{wanted.condition.message}; not switched: {ahead.standing.refused}",
-            )
-            wanted = replace(wanted, condition=condition)
+            wanted = replace(wanted, condition=self._unswitched(node, wanted, ahead.standing))
         return words.failed(wanted) if self._has_failed(wanted, ahead, node) else wanted
+
+    def _unswitched(self, node: NodeView, wanted: Wanted, now: Standing) -> Condition:
+        told = wanted.condition
+        last = steps.last(node.annotations, self._terms.prefix)
+        given_up = last.get("result") == plan.BLOCKED and now.refused == self._ended(node, now.want)
+        if given_up and told.status is Status.FALSE:
+            says = f"switching to {now.want} was given up: {now.refused}"
+            return Condition(Status.FALSE, "Blocked", says)
+        return replace(told, message=f"{told.message}; not switched: {now.refused}")
 
     def _has_failed(self, wanted: Wanted, ahead: Next, node: NodeView) -> bool:
         """Until the devices are seen to be as wanted after all, whoever brought them there."""
@@ -238,6 +256,8 @@ class Duty:
         head = f"from {note.was or 'unlike modes'} to {want}" if note else f"to {want}"
         if isinstance(step, Queue) and step.says:
             return Condition(Status.FALSE, "Blocked", f"switching {head}: {step}")
+        if isinstance(step, Evict) and step.guest.refused:
+            step = plan.stands_against(step.guest)  # as long as it is only asked once more
         if isinstance(step, Wait) and step.is_blocked:
             return Condition(Status.FALSE, "Blocked", f"switching {head} waits: {step.says}")
         says = step.says if isinstance(step, Wait) else str(step)
@@ -281,6 +301,8 @@ class Duty:
         return WAIT_S
 
     def _do(self, node: NodeView, step: Step) -> NodeView:
+        if isinstance(step, Evict):
+            return self._evict(node, step)
         note = step.note if isinstance(step, Finish) else None
         seconds = int(self._seconds(note)) if note else 0
         moment = steps.Moment(rfc3339(self._now()), seconds)
@@ -296,6 +318,13 @@ class Duty:
                 self._slots.ended(step.note.want, failed=step.result == plan.FAILED)
         self._told = ""
         return self._source.wrote(after)
+
+    def _evict(self, node: NodeView, step: Evict) -> NodeView:
+        if self._evictions is not None:
+            if not step.guest.refused:
+                log.info("%s", step)
+            self._evictions.evict(step.guest)
+        return node
 
     def _wait(self, step: Wait) -> None:
         if step.says == self._told:
@@ -401,7 +430,8 @@ def _ended_event(step: Finish, seconds: int) -> Said:
     note = step.note
     if step.result == plan.DONE:
         return Said("SwitchDone", f"switched to {note.want} in {seconds} s")
-    why = f": {note.failed}" if note.failed else ""
+    told = note.failed or step.why
+    why = f": {told}" if told else ""
     reason = "SwitchFailed" if step.result == plan.FAILED else "SwitchBlocked"
     return Said(reason, f"the switch to {note.want} {step.result}{why}", is_warning=True)
 

@@ -19,6 +19,7 @@ from nodeagent.errors import AgentError, UsageError
 from nodeagent.facts import switching as targets
 from nodeagent.host import podresources
 from nodeagent.kube import operands
+from nodeagent.kube.evict import Evictions
 from nodeagent.kube.leases import Leases
 from nodeagent.model.cluster import DeviceStanding, Guest
 from nodeagent.model.findings import Outcome
@@ -201,6 +202,9 @@ def on_duty(chosen: Chosen, devices: Devices, api: Api, cluster: Cluster) -> Ite
             deadline_s=config.switch_deadline_s,
             again_s=config.switch_again_s,
         )
+        if config.holders == "evict":
+            evictions = Evictions(api, node, unmanaged=config.evict_unmanaged)
+            cluster = cluster._replace(evictions=evictions)
         yield Duty(
             terms,
             cluster,

@@ -63,7 +63,8 @@ class Api:
             answer.status,
             what,
             _message(told),
-            fields=_fields(told),
+            fields=[_word(cause, "field") for cause in _causes(told)],
+            budget=_budget(told),
             retry_after=answer.retry_after,
         )
 
@@ -231,14 +232,23 @@ def _parsed(data: bytes) -> object:
 
 
 def _message(told: object) -> str:
-    message = told.get("message") if isinstance(told, dict) else None
-    text = message if isinstance(message, str) else ""
-    return "".join(char if char.isprintable() else " " for char in text)[:_TOLD_CHARS]
+    return _word(told, "message")
 
 
-def _fields(told: object) -> list[str]:
+def _causes(told: object) -> list[object]:
     """What a refused object was refused for."""
     details = told.get("details") if isinstance(told, dict) else None
     causes = details.get("causes") if isinstance(details, dict) else None
-    found = causes if isinstance(causes, list) else []
-    return [str(cause.get("field")) for cause in found if isinstance(cause, dict)]
+    return causes if isinstance(causes, list) else []
+
+
+def _budget(told: object) -> str:
+    """What a PodDisruptionBudget has against an eviction; empty where none has."""
+    found = [cause for cause in _causes(told) if _word(cause, "reason") == "DisruptionBudget"]
+    return "; ".join(_word(cause, "message") or _message(told) for cause in found)[:_TOLD_CHARS]
+
+
+def _word(told: object, key: str) -> str:
+    value = told.get(key) if isinstance(told, dict) else None
+    text = value if isinstance(value, str) else ""
+    return "".join(char if char.isprintable() else " " for char in text)[:_TOLD_CHARS]

@@ -36,6 +36,15 @@ class BusyError(ClusterError):
         self.retry_after_s = retry_after_s
 
 
+class BudgetError(BusyError):
+    """429 to an eviction: a PodDisruptionBudget allows none now. `says` names it."""
+
+    def __init__(self, message: str, *, says: str, retry_after_s: float) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.says = says
+
+
+_BUDGET_S = 5.0  # the server names no time where a budget is spent (node.md §3)
 _HINTS = {
     401: "the token or certificate is not, or no longer, accepted: see --kubeconfig",
     403: "grant get and patch on nodes and patch on nodes/status, to this node's account only",
@@ -43,10 +52,19 @@ _HINTS = {
 }
 
 
-def failure(
-    status: int, what: str, told: str, *, fields: Collection[str] = (), retry_after: str | None
+def failure(  # noqa: PLR0913 - one for each part of an answer
+    status: int,
+    what: str,
+    told: str,
+    *,
+    fields: Collection[str] = (),
+    budget: str = "",
+    retry_after: str | None,
 ) -> ClusterError:
-    """The error for an answer that is no success. `fields` are those that were not accepted."""
+    """The error for an answer that is no success.
+
+    `fields` are those that were not accepted, `budget` what a disruption budget has against it.
+    """
     message = f"{what}: the API server answered {status}{f', {told}' if told else ''}"
     match status:
         case 422 if "metadata.uid" in fields:
@@ -59,6 +77,9 @@ def failure(
             return ConflictError(message)
         case 410:
             return TooOldError(message)
+        case 429 if budget:
+            after_s = _seconds(retry_after) if retry_after else _BUDGET_S
+            return BudgetError(message, says=budget, retry_after_s=after_s)
         case 429 | 503:
             return BusyError(message, retry_after_s=_seconds(retry_after))
         case _:

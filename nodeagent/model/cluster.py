@@ -124,6 +124,14 @@ class Cordon:
 
 
 @dataclass(frozen=True, slots=True)
+class Evict:
+    guest: Guest
+
+    def __str__(self) -> str:
+        return f"ask {self.guest} to go"
+
+
+@dataclass(frozen=True, slots=True)
 class Relabel:
     """Pause an operand, or give it back: one label from one value to another."""
 
@@ -151,16 +159,17 @@ class Uncordon:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Tell how it ended, and forget it."""
+    """Tell how it ended, and forget it. `why`: what stood against it to the end."""
 
     note: Note
     result: str
+    why: str = ""
 
     def __str__(self) -> str:
         return f"note that the switch to {self.note.want} ended: {self.result}"
 
 
-Step = Queue | Begin | Cordon | Relabel | Switch | Uncordon | Finish
+Step = Queue | Begin | Cordon | Evict | Relabel | Switch | Uncordon | Finish
 
 
 @dataclass(frozen=True, slots=True)

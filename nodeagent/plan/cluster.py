@@ -3,6 +3,7 @@
 Nothing is resumed: what to do next follows from the Node, the devices and who uses them.
 """
 
+import itertools
 from collections.abc import Iterator
 from functools import cache
 from typing import TypeVar
@@ -11,7 +12,9 @@ from nodeagent import data
 from nodeagent.model.cluster import (
     Begin,
     Cordon,
+    Evict,
     Finish,
+    Guest,
     Note,
     Queue,
     Relabel,
@@ -64,7 +67,7 @@ def shall_switch(now: Standing) -> bool:
 def _before(now: Standing, begin: Note | None) -> Iterator[Step | Wait]:
     yield from _untold(now)
     if now.note is None:
-        yield from _in_use(now)
+        yield from _in_the_way(now)
     # A switch that was begun goes on, slot or not: half of it would help nobody.
     if now.want and (now.waits_for_turn is None or (now.waits_for_turn and now.note is None)):
         yield Queue(now.want, now.waits_for_turn or "")
@@ -72,6 +75,7 @@ def _before(now: Standing, begin: Note | None) -> Iterator[Step | Wait]:
         yield Begin(begin)
     if not now.is_unschedulable:
         yield Cordon()
+    yield from _evict(now)
     yield from _pause(now)
     yield from _in_use(now)
 
@@ -83,11 +87,35 @@ def _untold(now: Standing) -> Iterator[Wait]:
             yield Wait(f"who uses the GPUs cannot be told: {each}", is_blocked=True)
 
 
+def _in_the_way(now: Standing) -> Iterator[Wait]:
+    """Whom nobody may ask to go. What has a device open may belong to a pod that will."""
+    guests = _told(now.guests)
+    if not any(each.may_go for each in guests):
+        yield from _in_use(now)
+    elif staying := tuple(each for each in guests if not each.may_go):
+        yield from _in_use(now._replace(guests=staying, holders=()))
+
+
+def _evict(now: Standing) -> Iterator[Step | Wait]:
+    """All who may be asked, before anybody is waited for."""
+    guests = [each for each in _told(now.guests) if each.may_go]
+    staying = [each for each in guests if not each.is_leaving]
+    yield from (Evict(each) for each in staying if each.is_due)
+    yield from (stands_against(each) for each in staying if each.refused)
+    yield from (Wait(f"until {each} is gone") for each in guests)
+
+
+def stands_against(guest: Guest) -> Wait:
+    return Wait(f"{guest} cannot be evicted: {guest.refused}", is_blocked=True)
+
+
 def _in_use(now: Standing) -> Iterator[Wait]:
-    users = [str(each) for seen in (now.guests, now.holders) for each in _told(seen)]
+    guests, holders = _told(now.guests), _told(now.holders)
+    users = (*map(str, guests), *holders)
     if users:
         more = f" and {len(users) - 1} more" if users[1:] else ""
-        yield Wait(f"in use by {users[0]}{more}", is_blocked=True)
+        why = f": {guests[0].why}" if guests and guests[0].why else ""
+        yield Wait(f"in use by {users[0]}{more}{why}", is_blocked=True)
 
 
 def _told(seen: tuple[T, ...] | Unreadable) -> tuple[T, ...]:
@@ -127,7 +155,15 @@ def _after(now: Standing) -> Iterator[Step | Wait]:
         yield Uncordon()
     yield from missing[:1]
     if now.note is not None:
-        yield Finish(now.note, _result(now, now.note))
+        result = _result(now, now.note)
+        yield Finish(now.note, result, _against(now) if result == BLOCKED else "")
+
+
+def _against(now: Standing) -> str:
+    """What a switch waited for in vain, by name."""
+    refused = (stands_against(each) for each in _told(now.guests) if each.refused)
+    found = next(itertools.chain(refused, _untold(now), _in_use(now)), None)
+    return found.says if found else ""
 
 
 def _missing(now: Standing, note: Note) -> Iterator[Wait]:

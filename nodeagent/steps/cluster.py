@@ -10,6 +10,7 @@ from nodeagent.kube.nodes import NodeClient
 from nodeagent.model.cluster import (
     Begin,
     Cordon,
+    Evict,
     Finish,
     Note,
     Queue,
@@ -42,12 +43,12 @@ def do(step: Step, node: NodeView, client: NodeClient, prefix: str, moment: Mome
             return client.set_labels(node, {key: value}, were={key: was})
         case Uncordon():
             return client.uncordon(node, words.cordon_key(prefix))
-        case Finish(note, result):
-            told = ended(note, result, moment)
+        case Finish(note, result, why):
+            told = ended(note, result, moment, why)
             return client.annotate(
                 node, {words.last_switch_key(prefix): told, words.switch_key(prefix): None}
             )
-        case Switch() | Queue():
+        case Switch() | Queue() | Evict():
             raise TypeError(f"not a step of the Node: {step}")
         case _:
             assert_never(step)
@@ -71,7 +72,7 @@ def written(note: Note) -> str:
     return _json(told)
 
 
-def ended(note: Note, result: str, moment: Moment) -> str:
+def ended(note: Note, result: str, moment: Moment, why: str = "") -> str:
     told: dict[str, object] = {
         "version": _VERSION,
         "from": note.was,
@@ -81,8 +82,8 @@ def ended(note: Note, result: str, moment: Moment) -> str:
         "seconds": moment.seconds,
         "result": result,
     }
-    if note.failed:
-        told["why"] = note.failed[:_ENDED_CHARS]
+    if note.failed or why:
+        told["why"] = (note.failed or why)[:_ENDED_CHARS]
     return _json(told)
 
 

@@ -269,3 +269,17 @@ def _mounts(component: str | None) -> list[tuple[Object, Object]]:
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     added = [mount for mount in container["volumeMounts"] if "$patch" not in mount]
     return [(mount, volumes[mount["name"]]) for mount in added]
+
+
+def test_the_right_to_evict_is_a_grant_of_its_own() -> None:
+    role, binding = _documents("manage-evict/rbac.yaml")
+
+    assert [(rule["resources"], rule["verbs"]) for rule in role["rules"]] == [
+        (["pods"], ["get"]),
+        (["pods/eviction"], ["create"]),
+    ]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "nodeagent-manage", "namespace": "nodeagent"}
+    ]
+    for path in (*DAEMONSET.glob("base/*.yaml"), *DAEMONSET.glob("manage/*.yaml")):
+        assert "pods/eviction" not in path.read_text(), path
