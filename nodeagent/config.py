@@ -9,7 +9,7 @@ from nodeagent.errors import UsageError, unknown_word
 from nodeagent.model.words import CcMode, Profile
 
 DEFAULT_PATH = "/etc/nodeagent/config.yaml"
-SINKS = ("api", "features.d")
+SINKS = ("api", "features.d", "nodefeature")
 _LIMIT = 1 << 20
 
 
@@ -66,7 +66,8 @@ class Config:
     """Every key is optional. `prefix` ends with a slash and stands before all our words.
 
     `sink`: who writes our labels to the Node. `features_d`: a folder beneath `--root`.
-    `announce`: whether the API server is asked and told anything at all.
+    `announce`: whether the API server is asked and told anything at all. `taint`: whether a
+    node that is not ready keeps pods away that do not tolerate it.
 
     `guest_memory` in bytes; `floors` and `floors_key` are files, empty where there is none.
     `authority`: whether `run` may switch modes. A switch that could not begin for
@@ -86,6 +87,7 @@ class Config:
     sink: str = "api"
     features_d: str = "/etc/kubernetes/node-feature-discovery/features.d"
     announce: bool = True
+    taint: bool = False
     floors: str = ""
     floors_key: str = ""
     require_floors: bool = False
@@ -249,6 +251,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "sink": lambda value: sink(_text(value)),
     "features_d": _folder,
     "announce": _truth,
+    "taint": _truth,
     "floors": _file,
     "floors_key": _file,
     "require_floors": _truth,
@@ -320,6 +323,7 @@ def checked(config: Config) -> Config:
             f"announce: false leaves nothing to say by sink: {config.sink}",
             hint="only sink: features.d needs no API server",
         )
-    if config.authority:
-        raise UsageError("authority needs an API server, and announce: false forbids asking one")
+    for key in ("authority", "taint"):
+        if getattr(config, key):
+            raise UsageError(f"{key} needs an API server, and announce: false forbids asking one")
     return config

@@ -104,6 +104,11 @@ def report_key(prefix: str) -> str:
     return f"{prefix}report"
 
 
+def taint(prefix: str) -> dict[str, str]:
+    """For clusters that schedule by resource alone; another effect of that key is not ours."""
+    return {"key": f"{prefix}not-ready", "effect": "NoSchedule"}
+
+
 def condition_type(prefix: str) -> str:
     return f"{prefix}ConfidentialReady"
 

@@ -287,6 +287,9 @@ class Duty:
             if isinstance(step, Wait):
                 self._wait(step)
                 return WAIT_S
+            if plan.shall_switch(ahead.standing) and self._is_shown_ready(node):
+                self._wait(Wait("until NFD has taken ready from the Node"))
+                return WAIT_S
             if isinstance(step, Switch):
                 self._change(node, ahead)
                 return 0.0
@@ -299,6 +302,10 @@ class Duty:
                 return _CONFLICT_S
             ahead = self.consider(node, devices, ahead.standing.want)
         return WAIT_S
+
+    def _is_shown_ready(self, node: NodeView) -> bool:
+        """What we publish through NFD goes from the Node only when NFD comes by."""
+        return node.labels.get(f"{self._terms.prefix}ready") == "true"
 
     def _do(self, node: NodeView, step: Step) -> NodeView:
         if isinstance(step, Evict):

@@ -173,4 +173,4 @@ def minded(node: NodeView, prefix: str) -> object:
     annotations = {key: value for key, value in node.annotations.items() if key.startswith(prefix)}
     offered = {key: value for key, value in node.allocatable.items() if key.startswith("nvidia")}
     said = node.condition and (node.condition.status, node.condition.reason, node.condition.message)
-    return node.uid, labels, annotations, offered, said, node.unschedulable, node.says
+    return node.uid, labels, annotations, offered, said, node.unschedulable, node.says, node.taints

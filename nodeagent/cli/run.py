@@ -22,18 +22,20 @@ if TYPE_CHECKING:
     from nodeagent.agent.bell import Bell
     from nodeagent.agent.cycle import Cycle, Looker, Settings
     from nodeagent.agent.duty import Cluster, Duty
+    from nodeagent.agent.following import Followed
     from nodeagent.agent.memory import Memory
     from nodeagent.cli.options import Chosen
     from nodeagent.cli.switcher import Devices
     from nodeagent.kube.client import Api
     from nodeagent.kube.events import Said
-    from nodeagent.kube.node import Nodes
+    from nodeagent.kube.node import NodeView
     from nodeagent.model.facts import Facts
     from nodeagent.model.findings import Judgement
     from nodeagent.model.pci import Sighting
     from nodeagent.model.runtime import NodeSays
     from nodeagent.model.words import CcMode
     from nodeagent.publish.features_d import FeaturesD
+    from nodeagent.publish.node_feature import NodeFeatures
     from nodeagent.publish.sink import Sink
     from nodeagent.report.drift import Watched
     from nodeagent.seams import Machine
@@ -80,9 +82,9 @@ Examples:
     "--sink",
     envvar="NODEAGENT_SINK",
     show_envvar=True,
-    type=Words("api", "features.d"),
+    type=Words("api", "features.d", "nodefeature"),
     metavar="WORD",
-    help="Who writes our labels: api (we do), or NFD, out of its features.d.",
+    help="Who writes our labels: api (we do), or NFD, by features.d or nodefeature.",
 )
 @click.option(
     "--log-format",
@@ -219,23 +221,48 @@ def _in_a_cluster(
         yield Cycle(
             settings,
             look=_looker(chosen, settings.boot_id, devices),
-            server=_sink(chosen, settings, followed),
+            server=_sink(chosen, settings, api, followed),
             memory=memory,
             duty=duty,
             say=say,
         )
 
 
-def _sink(chosen: Chosen, settings: Settings, nodes: Nodes) -> Sink:
+def _sink(chosen: Chosen, settings: Settings, api: Api, followed: Followed) -> Sink:
+    from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
+    from nodeagent.labels import condition_type, taint  # noqa: PLC0415
     from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
 
-    prefix = settings.prefix
-    if chosen.config.sink == "api":
-        return ApiServer(nodes, prefix=prefix)
+    config, prefix = chosen.config, settings.prefix
+    client, ours = NodeClient(api, condition_type=condition_type(prefix)), taint(prefix)
+
+    def set_taint(node: NodeView, is_on: bool) -> NodeView:
+        return followed.wrote(client.set_taint(node, ours, is_on=is_on))
+
+    is_direct = config.sink == "api"
+    server = ApiServer(
+        followed, prefix=prefix, by_nfd=not is_direct, taint=set_taint if config.taint else None
+    )
+    if is_direct:
+        return server
     from nodeagent.publish.nfd import ThroughNfd  # noqa: PLC0415 - most have no use for it
 
-    server = ApiServer(nodes, prefix=prefix, by_nfd=True)
-    return ThroughNfd(_feature_file(chosen, settings), server, prefix=prefix)
+    is_file = config.sink == "features.d"
+    shelf = _feature_file(chosen, settings) if is_file else _feature_object(chosen, settings, api)
+    return ThroughNfd(shelf, server, prefix=prefix)
+
+
+def _feature_object(chosen: Chosen, settings: Settings, api: Api) -> NodeFeatures:
+    from nodeagent.kube.features import FeatureClient  # noqa: PLC0415
+    from nodeagent.publish.node_feature import NodeFeatures  # noqa: PLC0415
+
+    client = FeatureClient(
+        api,
+        namespace=chosen.config.namespace,
+        node=settings.node,
+        boot_key=f"{settings.prefix}boot-id",
+    )
+    return NodeFeatures(client, boot_id=settings.boot_id)
 
 
 def _feature_file(chosen: Chosen, settings: Settings) -> FeaturesD:

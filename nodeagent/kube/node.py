@@ -46,6 +46,8 @@ class NodeView:
     asked_by: str = ""
     """Who wrote the label that asks for a mode, by the Node's managed fields."""
     asked_at: str = ""
+    taints: tuple[Mapping[str, object], ...] = ()
+    """As the server has them: a test in a patch compares them whole."""
 
 
 class Event(NamedTuple):
@@ -102,6 +104,7 @@ def view(raw: object, condition_type: str) -> NodeView:
         allocatable=_texts(_dict(status, "allocatable")),
         asked_by=by,
         asked_at=at,
+        taints=_taints(_dict(raw, "spec").get("taints")),
     )
 
 
@@ -175,6 +178,10 @@ def _condition(conditions: object, kind: str) -> NodeCondition | None:
                 transition=_text(raw, "lastTransitionTime"),
             )
     return None
+
+
+def _taints(raw: object) -> tuple[Mapping[str, object], ...]:
+    return tuple(each for each in raw if isinstance(each, dict)) if isinstance(raw, list) else ()
 
 
 def _dict(raw: object, key: str) -> dict[str, object]:

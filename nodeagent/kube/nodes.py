@@ -64,6 +64,27 @@ class NodeClient:
         """And take back the note; ConflictError if it changed meanwhile."""
         return self._merge(node, spec={"unschedulable": None}, annotations={annotation: None})
 
+    def set_taint(self, node: NodeView, taint: Mapping[str, str], *, is_on: bool) -> NodeView:
+        """Put it there or take it away; ConflictError where the Node's taints changed meanwhile.
+
+        The list is one value to the server: whoever writes it without a `test` on all of it
+        undoes what others did to their own.
+        """
+        old = [dict(each) for each in node.taints]
+        same = _op("test", "/spec/taints", old or None)
+        if not is_on:
+            places = [at for at, each in enumerate(old) if _is(each, taint)]
+            gone: list[_Object] = [
+                {"op": "remove", "path": f"/spec/taints/{at}"} for at in reversed(places)
+            ]
+            return self._change(node, [same, *gone])
+        new = (
+            _op("add", "/spec/taints/-", dict(taint))
+            if old
+            else _op("add", "/spec/taints", [dict(taint)])
+        )
+        return self._change(node, [same, new])
+
     def watch(self, name: str, version: str, *, timeout_s: int) -> Iterator[Event]:
         """What happens to the Node after that version, until the server ends the stream."""
         asked = urlencode(
@@ -115,6 +136,10 @@ class NodeClient:
         what = f"cannot change Node {node.name}"
         _, told = self._api.ask("PATCH", _path(node.name) + rest, what, body=body, kind=kind)
         return view(told, self._type)
+
+
+def _is(taint: Mapping[str, object], ours: Mapping[str, str]) -> bool:
+    return all(taint.get(name) == ours[name] for name in ("key", "effect"))
 
 
 def _path(name: str) -> str:

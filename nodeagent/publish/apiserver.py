@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from nodeagent import labels as words
-from nodeagent.kube.failures import RefusedError
+from nodeagent.kube.failures import ConflictError, RefusedError
 from nodeagent.kube.node import NodeCondition, Nodes, NodeView
 from nodeagent.labels import Condition, Status
 from nodeagent.model.pci import Sighting
@@ -46,13 +46,18 @@ class ApiServer:
         heartbeat_s: float = HEARTBEAT_S,
         now: Callable[[], datetime] = utc_now,
         by_nfd: bool = False,
+        taint: Callable[[NodeView, bool], NodeView] | None = None,
         rights: Rights | None = None,
     ) -> None:
-        """`by_nfd`: labels under our prefix are NFD's to write, and left as they are."""
+        """`by_nfd`: labels under our prefix are NFD's to write, and left as they are.
+
+        `taint` puts our taint on a Node, or takes it off, where that is asked for.
+        """
         self._nodes = nodes
         self._prefix = prefix
         self._now = now
         self._by_nfd = by_nfd
+        self._taint = taint
         self._rights = rights or Rights()
         # Ten thousand agents that one server outage aligned must drift apart again.
         spread = random.SystemRandom().uniform(1.0, SPREAD)
@@ -77,18 +82,35 @@ class ApiServer:
         `ready` comes after its condition and goes before it. So the label is never on a
         Node whose condition says False: the state between two writes only ever shows less.
         """
-        is_good = show.condition.status is Status.TRUE
+        is_ready = f"{self._prefix}ready" in show.labels
         node = self._remove_foreign(node, show)
-        if is_good or f"{self._prefix}ready" in show.labels:
+        if is_ready or show.condition.status is Status.TRUE:
             node = self._show_condition(node, show.condition)
-            self._show_metadata(node, show)
-            return
-        try:
             node = self._show_metadata(node, show)
-        except RefusedError:
-            self._show_condition(node, show.condition)
-            raise
-        self._show_condition(node, show.condition)
+        else:
+            try:
+                node = self._show_metadata(node, show)
+            except RefusedError:
+                self._show_condition(node, show.condition)
+                raise
+            node = self._show_condition(node, show.condition)
+        if not self._by_nfd:
+            self.show_taint(node, is_ready=is_ready)
+
+    def show_taint(self, node: NodeView, *, is_ready: bool) -> None:
+        """After the label, which says the same to whoever selects it, and says it sooner."""
+        write, ours = self._taint, words.taint(self._prefix)
+        is_there = any(ours.items() <= each.items() for each in node.taints)
+        if write is None or is_there is not is_ready:
+            return
+        said = f"{ours['key']}:{ours['effect']}"
+        try:
+            after = self._rights.tried(f"the taint {said}", node, lambda: write(node, not is_ready))
+        except ConflictError as error:  # somebody else's came or went; that wakes us
+            log.debug("%s", error)
+            return
+        if after is not node:
+            log.info("taint %s %s", said, "taken away" if is_ready else "set")
 
     def clear_earlier_boot(self, node: NodeView, boot_id: str) -> NodeView:
         """Take back what was said of another boot, or of one that nobody noted.

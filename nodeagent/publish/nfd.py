@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from nodeagent.errors import AgentError
 from nodeagent.kube.node import NodeView
 from nodeagent.publish.apiserver import ApiServer
 from nodeagent.publish.sink import Show
@@ -69,18 +68,19 @@ class ThroughNfd:
     def publish(self, node: NodeView, show: Show) -> None:
         """In the order of the API server's sink: `ready` comes last, and goes first."""
         labels, rest = self._parted(show)
-        if f"{self._prefix}ready" in labels:
-            if self._server:
-                self._server.publish(node, rest)
+        is_ready = f"{self._prefix}ready" in labels
+        if is_ready:
+            self._tell(node, rest)
             self._shelf.show(labels, node)
-            return
-        try:
-            self._shelf.show(labels, node)
-        except AgentError:
-            # The condition tells the truth even where the labels cannot.
-            if self._server:
-                self._server.publish(node, rest)
-            raise
+        else:
+            try:
+                self._shelf.show(labels, node)
+            finally:  # the condition tells the truth even where the labels cannot
+                self._tell(node, rest)
+        if self._server:
+            self._server.show_taint(node, is_ready=is_ready)
+
+    def _tell(self, node: NodeView, rest: Show) -> None:
         if self._server:
             self._server.publish(node, rest)
 

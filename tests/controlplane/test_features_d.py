@@ -10,6 +10,7 @@ import pytest
 
 from tests.controlplane import words
 from tests.controlplane.machine import Machine
+from tests.controlplane.switching import Site
 from tests.controlplane.test_publishing import (
     BROKEN_HOST,
     CYCLES_S,
@@ -197,3 +198,29 @@ def test_a_file_of_an_earlier_boot_goes_before_the_first_look(
     agents.start(node, machine.path, *files.options)
 
     until_not_ready(plane, node)
+
+
+def test_a_switch_waits_until_nfd_has_taken_ready_from_the_node(
+    plane: ControlPlane, node: str, files: Files, tmp_path: Path
+) -> None:
+    """NFD comes by every few seconds here; the GPUs stay as they are until it has."""
+    told = json.loads(files.config.read_text())
+    slow = Nfd.of_files(plane.api, node, files.folder, every_s=6.0)
+    with Site(plane, node, tmp_path, **told) as site, slow:
+        site.ask("on")
+        agent = site.start()
+        site.until_ready()
+        since = site.shown["metadata"]["resourceVersion"]
+
+        site.ask("ppcie")
+        site.until(lambda: set(site.modes().values()) == {"ppcie"})
+        site.until_settled()
+        site.until_ready()
+
+        steps = [
+            (words.is_ready(each), words.SWITCH in each["metadata"].get("annotations", {}))
+            for each in plane.api.history(words.node_path(node), since)
+        ]
+        assert (False, True) in steps
+        assert (True, True) not in steps
+        assert "until NFD has taken ready from the Node" in agent.log.read_text()

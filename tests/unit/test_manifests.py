@@ -266,8 +266,8 @@ def _mounts(component: str | None) -> list[tuple[Object, Object]]:
         [patch] = document["patches"]
         pod = yaml.safe_load(patch["patch"])["spec"]["template"]["spec"]
     [container] = pod["containers"]
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    added = [mount for mount in container["volumeMounts"] if "$patch" not in mount]
+    volumes = {volume["name"]: volume for volume in pod.get("volumes", ())}
+    added = [mount for mount in container.get("volumeMounts", ()) if "$patch" not in mount]
     return [(mount, volumes[mount["name"]]) for mount in added]
 
 
