@@ -147,7 +147,8 @@ def _from_server(kubeconfig: str | None) -> Cluster:
 def _usual() -> str | None:
     """What kubectl would use; None within a pod, which has its own credentials."""
     path = os.path.expanduser("~/.kube/config")
-    return path if "KUBERNETES_SERVICE_HOST" not in os.environ and os.path.exists(path) else None
+    in_a_pod = os.environ.get("KUBERNETES_SERVICE_HOST")
+    return path if not in_a_pod and os.path.exists(path) else None
 
 
 def _demand_known(only: tuple[str, ...], cluster: Cluster) -> None:

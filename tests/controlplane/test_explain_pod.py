@@ -21,6 +21,7 @@ from nodeagent.explain.pod.judge import standings
 from nodeagent.explain.pod.words import SCHEDULER, Kind
 from nodeagent.kube import cluster as lists
 from nodeagent.kube.client import Api
+from tests.controlplane import words
 from tests.controlplane.pairs import CLASSES, Pair, pairs
 from tests.real.api import ApiError
 from tests.real.wait import eventually
@@ -160,7 +161,8 @@ def _kinds(pair: Pair, cluster: Cluster) -> frozenset[Kind]:
 
 
 def _clear(plane: ControlPlane, made: list[Pair]) -> None:
-    plane.api.delete(f"{PODS}?gracePeriodSeconds=0")
+    plane.api.delete(f"{PODS}?gracePeriodSeconds=0")  # no kubelet is there to wait for
+    assert not plane.api.items(PODS)
     for each in CLASSES:
         plane.api.delete(f"{CLASS_PATH}/{each['metadata']['name']}")
     for name in (*(pair.node for pair in made), "heard"):
@@ -246,10 +248,10 @@ def test_the_articles_pod_is_told_why_it_can_never_be_confidential(
     plane.api.create(CLASS_PATH, KATA_QEMU)
     file = tmp_path / "article.yaml"
     file.write_text(yaml.safe_dump(ARTICLE))
-    words = ["explain", "pod", str(file), "--kubeconfig", str(plane.admin_kubeconfig)]
+    command = ["explain", "pod", str(file), "--kubeconfig", str(plane.admin_kubeconfig)]
     try:
         with pytest.raises(SystemExit) as stop:
-            main([*words, "--node", node])
+            main([*command, "--node", node])
     finally:
         plane.api.delete(f"{CLASS_PATH}/kata-qemu")
     said = " ".join(capsys.readouterr().out.split())
@@ -281,6 +283,24 @@ def test_whoever_may_list_only_nodes_is_told_what_could_not_be_counted(
     assert told["not_judged"] == [
         "what running pods leave: they could not be listed, and none is counted"
     ]
+
+
+def test_whoever_may_list_no_nodes_is_told_what_it_takes(
+    plane: ControlPlane, node: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The agent's own account may read its Node, and list none."""
+    token = plane.node_token(words.ACCOUNT, words.NAMESPACE, node)
+    config = plane.kubeconfig(tmp_path / "agent.kubeconfig", token=token)
+    file = tmp_path / "article.yaml"
+    file.write_text(yaml.safe_dump(ARTICLE))
+
+    with pytest.raises(SystemExit) as stop:
+        main(["explain", "pod", str(file), "--kubeconfig", str(config)])
+    said = capsys.readouterr().err
+
+    assert stop.value.code == 3
+    assert said.startswith("nodeagent: cannot list Nodes: the API server answered 403, ")
+    assert "try: it takes the right to list nodes, runtimeclasses.node.k8s.io and pods" in said
 
 
 def _who_lists_nodes(plane: ControlPlane, path: Path) -> Path:

@@ -164,6 +164,17 @@ def test_a_plain_kata_vm_with_a_gpu_is_never_confidential() -> None:
     assert [each.name for each in in_containers.notes] == ["never-confidential"]
 
 
+def test_who_asks_for_a_plain_vm_with_a_gpu_is_warned_and_still_helped() -> None:
+    """Kata has a class for it, which selects the nodes whose GPUs are not confidential."""
+    plain = runtime_class("kata-qemu-nvidia-gpu", nodeSelector={CC: "false"})
+    asked = pod({"nvidia.com/pgpu": "1"}, runtimeClassName="kata-qemu-nvidia-gpu")
+    found = told(asked, node(labels={CC: "true"}, room={"nvidia.com/pgpu": "8"}), plain)
+
+    assert found.fix is not None
+    assert found.fix.what.startswith(f"{CC}=false")
+    assert [each.name for each in found.notes] == ["never-confidential"]
+
+
 @pytest.mark.parametrize(
     ("limits", "runtime"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import sys
 from typing import TYPE_CHECKING, Any
@@ -413,6 +414,42 @@ def test_wrong_words_are_refused(
 ) -> None:
     assert run(*words) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """With a kubeconfig that is none."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text("hello")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "in_a_pod", "said"),
+    [
+        (("--kubeconfig", "/no/such"), "", "cannot use the kubeconfig /no/such\n"),
+        ((), "", "cannot use the kubeconfig {home}/.kube/config"),
+        ((), "10.0.0.1", "no way to the cluster: this is no pod"),
+    ],
+)
+def test_a_cluster_that_cannot_be_reached_is_no_answer(
+    words: tuple[str, ...],
+    in_a_pod: str,
+    said: str,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The kubeconfig in the home folder is kubectl's own, and off limits within a pod."""
+    if in_a_pod:
+        os.environ["KUBERNETES_SERVICE_HOST"] = in_a_pod
+    file = home / "pod.yaml"
+    file.write_text(POD)
+
+    assert run("explain", "pod", file, *words) == 3
+    assert said.format(home=home) in capsys.readouterr().err
 
 
 def test_it_has_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,7 +63,7 @@ def answer(pod: Pod, cluster: Cluster, only: Collection[str] = ()) -> Answer:
     found = Answer(pod, blockers, seen, None, about, _unsure(seen))
     if found.verdict is not Verdict.REFUSED:
         return found
-    if plain and plain.why and not blockers:
+    if plain and not blockers and not notes.is_for_gpus(admitted):
         fix = Advice(plain.what, "", plain.why, plain.do)
         return found._replace(fix=fix, notes=about[1:])
     return found._replace(fix=_fix(found, cluster))

@@ -38,7 +38,10 @@ def never_confidential(admitted: Admitted) -> Note | None:
         return None
     why = [f"its runtime, {handler}, starts a plain VM: neither SEV-SNP nor TDX encrypts it"]
     found = admitted.runtime_class
-    if found and not any(key.endswith(("cc.ready.state", "/ready")) for key in found.selector):
+    if found and not any(
+        value == "true" and key.endswith(("cc.ready.state", "/ready"))
+        for key, value in found.selector.items()
+    ):
         why.append(f"RuntimeClass {found.name} asks no node for a GPU in confidential mode")
     if gpu == GPU:
         why.append(
@@ -48,6 +51,11 @@ def never_confidential(admitted: Admitted) -> Note | None:
     count = requests.counted(admitted.pod.requests)[gpu]
     do = f"write runtimeClassName: {words['write']} and resources.limits {PGPU}: {count}"
     return Note("never-confidential", "this pod can never be confidential", tuple(why), do)
+
+
+def is_for_gpus(admitted: Admitted) -> bool:
+    """Whoever names such a class may want a plain VM with a GPU, and knows how to get one."""
+    return "gpu" in _handler(admitted)
 
 
 def about_gpus(admitted: Admitted, standings: Iterable[Standing]) -> Iterator[Note]:
