@@ -120,6 +120,7 @@ class Cycle:
             self._hear(node.labels.get(CC_MODE, ""))
             # A Node of another boot, or of another host by a wrong name, says nothing of this one.
             self._says = node.says if node.boot_id == self._settings.boot_id else None
+            node = self._unlist(node)
         look = self._look_around()
         ahead = self._consider(node, look)
         wanted = self._desire(look, node, ahead)
@@ -278,6 +279,19 @@ class Cycle:
         return wanted
 
     # The switch.
+
+    def _unlist(self, node: NodeView) -> NodeView:
+        """Before any look: nobody new shall come to a node of which another mode is asked for."""
+        prefix, want = self._settings.prefix, self._want
+        shown = node.labels.get(words.COMPAT_MODE)
+        keys = {f"{prefix}ready", words.COMPAT_READY} & node.own_labels & node.labels.keys()
+        if self._duty is None or not keys or want is None or shown in {None, want.value}:
+            return node
+        try:
+            return self._server.unlist(node, keys)
+        except ClusterError as error:
+            self._lost(error)
+            return node
 
     def _consider(self, node: NodeView | None, look: Look | AgentError) -> Next | None:
         if self._duty is None or node is None or isinstance(look, AgentError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nodeagent.agent import asking, waking
 from nodeagent.agent import switch as switching
@@ -43,6 +44,14 @@ if TYPE_CHECKING:
     from nodeagent.seams import Machine
 
 
+_FRESH_S = 5.0
+
+
+class _Seen(NamedTuple):
+    at: float
+    now: Situation
+
+
 class Devices:
     """Those of this host, which we may switch.
 
@@ -56,6 +65,7 @@ class Devices:
         self._stopped = stopped
         self._answers: dict[str, Configured | Unreadable] = {}
         self._is_due = True
+        self._seen: _Seen | None = None
         self._witness = _witness(chosen)
         self._has_kubelet: bool | Unreadable = True
 
@@ -89,6 +99,7 @@ class Devices:
         if want is None:
             return DeviceStanding(holders=holders)
         now = situation(facts, judgement)
+        self._seen = _Seen(time.monotonic(), now)
         modes, refused = _modes(want, now)
         debts = Debts(self._chosen.state)
         staged, owed = debts.staged(), debts.all()
@@ -127,11 +138,11 @@ class Devices:
                 try:
                     if chosen.may_wake:
                         waking.rouse(machine, at.debts, at.mine)
-                    plan = planning.make(chosen, machine, {}, asks=Wish(want), debts=at.debts)
+                    now = self._situation(chosen, machine, at)
                     return switching.switch(
                         at,
-                        plan.wanted.modes,
-                        plan.now,
+                        wanted(Wish(want), now).modes,
+                        now,
                         on_failure=switching.OnFailure(chosen.config.on_failure),
                         told=told,
                         stopped=self._stopped,
@@ -139,6 +150,13 @@ class Devices:
                     )
                 finally:
                     waking.give_back(machine, at.debts, frozenset(at.mine))
+
+    def _situation(self, chosen: Chosen, machine: Machine, at: switching.Workplace) -> Situation:
+        """Of the look of a moment ago: the devices are looked at anew before each step anyway."""
+        if self._seen is not None and time.monotonic() - self._seen.at < _FRESH_S:
+            return self._seen.now
+        asks = Wish(chosen.mode or CcMode.OFF)
+        return planning.make(chosen, machine, {}, asks=asks, debts=at.debts).now
 
 
 def _witness(chosen: Chosen) -> Witness | None:

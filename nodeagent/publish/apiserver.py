@@ -112,6 +112,13 @@ class ApiServer:
         if after is not node:
             log.info("taint %s %s", said, "taken away" if is_ready else "set")
 
+    def unlist(self, node: NodeView, keys: frozenset[str]) -> NodeView:
+        """Take labels of ours away at once; what is true otherwise is found out after that."""
+        node = self._nodes.remove_labels(node, keys)
+        for key in sorted(keys):
+            log.info("label %s taken away: another mode is asked for", key)
+        return node
+
     def clear_earlier_boot(self, node: NodeView, boot_id: str) -> NodeView:
         """Take back what was said of another boot, or of one that nobody noted.
 

@@ -52,6 +52,9 @@ class ThroughNfd:
         self._has_met = True
         return node
 
+    def unlist(self, node: NodeView, keys: frozenset[str]) -> NodeView:
+        return self._server.unlist(node, keys) if self._server else node
+
     def standing(self, node: NodeView) -> Mapping[str, str]:
         """Also where our own old labels still stand: they are NFD's by the next write."""
         others = self._server.standing(node) if self._server else {}

@@ -34,6 +34,9 @@ class Sink(Protocol):
     def clear_earlier_boot(self, node: NodeView, boot_id: str) -> NodeView:
         """Take back what was said of another boot, or of one that nobody noted."""
 
+    def unlist(self, node: NodeView, keys: frozenset[str]) -> NodeView:
+        """Take labels of ours off the Node at once; NFD's part follows with what is published."""
+
     def standing(self, node: NodeView) -> Mapping[str, str]:
         """The labels that stand by our hand."""
 

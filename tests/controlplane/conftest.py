@@ -29,8 +29,14 @@ _serial = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with installed(tmp_path_factory.mktemp("plane") / "control") as plane:
+        yield plane
+
+
+@contextlib.contextmanager
+def installed(folder: Path) -> Iterator[ControlPlane]:
     """The DaemonSet comes along and makes no pods: no controller runs that would make them."""
-    with ControlPlane(tmp_path_factory.mktemp("plane") / "control") as plane:
+    with ControlPlane(folder) as plane:
         plane.kubectl("apply", "-k", str(BASE))
         operator.install(plane)
         plane.kubectl("apply", "-k", str(BASE.parent / "manage"))

@@ -28,17 +28,25 @@ class Site:
     """For as long as a `with` block lasts. Its agent has the account that may switch."""
 
     def __init__(
-        self, plane: ControlPlane, node: str, folder: Path, *, rate: float = RATE, **config: object
+        self,
+        plane: ControlPlane,
+        node: str,
+        folder: Path,
+        *,
+        rate: float = RATE,
+        has_operands: bool = True,
+        **config: object,
     ) -> None:
         self.plane, self.node, self._folder = plane, node, folder
-        self._rate = rate
+        self._rate, self._has_operands = rate, has_operands
         self._config = {"authority": True, "period_s": 1.0, **config}
         self._stack = ExitStack()
         self.agents = Agents(plane, folder)
 
     def __enter__(self) -> Self:
         self.machine = self._stack.enter_context(served(self._folder / "hgx", rate=self._rate))
-        self.operator = self._stack.enter_context(Operator(self.plane, self.node))
+        if self._has_operands:
+            self.operator = self._stack.enter_context(Operator(self.plane, self.node))
         self._stack.callback(self.agents.end)  # first of all, while what it looks at is there
         return self
 

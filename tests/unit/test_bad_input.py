@@ -27,7 +27,7 @@ BAD_INPUT = (
     Bad(READY, "plan --mode onn", 2, "unknown mode 'onn'", "did you mean on?"),
     Bad(READY, "plan --mode x", 2, "unknown mode 'x'", "known: on, off, devtools, ppcie"),
     Bad(READY, "plan", 2, "no mode is asked for", "--mode on|off|devtools|ppcie"),
-    Bad(READY, f"plan --mode on --gpu {base.NIC}", 2, f"{base.NIC} is no GPU", f"mean {GPU}?"),
+    Bad(READY, f"plan --mode on --gpu {base.NIC}", 2, f"{base.NIC} is no GPU", f"GPUs here: {GPU}"),
     Bad(
         HGX,
         "plan --mode on --gpu c6:00.0",
