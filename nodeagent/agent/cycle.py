@@ -284,7 +284,9 @@ class Cycle:
         """Before any look: nobody new shall come to a node of which another mode is asked for."""
         prefix, want = self._settings.prefix, self._want
         shown = node.labels.get(words.COMPAT_MODE)
-        keys = {f"{prefix}ready", words.COMPAT_READY} & node.own_labels & node.labels.keys()
+        keys = (
+            frozenset({f"{prefix}ready", words.COMPAT_READY}) & node.own_labels & node.labels.keys()
+        )
         if self._duty is None or not keys or want is None or shown in {None, want.value}:
             return node
         try:

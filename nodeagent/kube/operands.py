@@ -16,7 +16,9 @@ DEPLOY = "nvidia.com/gpu.deploy."
 
 def read(api: Api, namespace: str, node: str) -> Pods:
     """ClusterError where it may not be read. A namespace that is not there has none."""
-    sets = _items(api, f"/apis/apps/v1/namespaces/{quote(namespace, safe='')}/daemonsets")
+    folder = f"/apis/apps/v1/namespaces/{quote(namespace, safe='')}"
+    # Of any age: which label a DaemonSet selects does not change under way.
+    sets = _items(api, f"{folder}/daemonsets?resourceVersion=0")
     keys = {_uid(each): key for each in sets for key in _selects(each)}
     if not keys:
         return {}

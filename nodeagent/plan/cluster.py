@@ -45,6 +45,14 @@ def next_step(now: Standing, begin: Note | None) -> Step | Wait | None:
     return next(_steps(now, begin), None)
 
 
+def minds_pods(step: Step | Wait | None, now: Standing) -> bool:
+    """Whether a step that was planned without a look at the operands' pods depends on them."""
+    if isinstance(step, Queue | Begin | Cordon | Relabel | Evict):
+        return False
+    paused = now.note.paused if now.note else ()
+    return bool(paused) or any(map(is_paused, now.deploy.values()))
+
+
 def withholds(step: Step | Wait | None) -> bool:
     """Whether the node must not be called ready yet: the last steps come after the labels."""
     return not isinstance(step, Uncordon | Finish | None)

@@ -59,6 +59,7 @@ class Answers:
             "fault": (3, self._fault),
             "power_cycle": (0, self._power_cycle),
             "modes": (0, self._modes),
+            "harm": (0, lambda: _value(list(machine.harm))),
         }
         """How many words follow a name, and what answers it."""
 

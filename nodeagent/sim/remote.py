@@ -101,6 +101,11 @@ class RemoteMachine:
         """What each device runs in, asleep or not; None of one that has not booted."""
         return self._lines.demand(values.modes, "modes")
 
+    @property
+    def harm(self) -> tuple[str, ...]:
+        """What was done to a device that must never be done to one."""
+        return self._lines.demand(values.texts, "harm")
+
     def power_cycle(self) -> None:
         self._lines.do("power_cycle")
 

@@ -10,10 +10,11 @@ from tests.controlplane import words
 from tests.controlplane.agents import Agents
 from tests.controlplane.operator import DEPLOY, OPERANDS, PGPU, Operator
 from tests.machine.simulated import served
+from tests.real.api import ApiError
 from tests.real.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tests.real.api import Object
@@ -77,6 +78,29 @@ class Site:
         self.plane.add_node(self.node, labels={**self.operator.labels, **labels})
         self.operator.forget()
         self.agents.kubeconfig(self.node, account=words.MANAGE)  # over the old one
+
+    def spoil_token(self) -> None:
+        """Refused from now on, as one is after its time: its account is another one."""
+        path = f"/api/v1/namespaces/{words.NAMESPACE}/serviceaccounts"
+        token = self.plane.node_token(words.MANAGE, words.NAMESPACE, self.node)
+        self.plane.api.delete(f"{path}/{words.MANAGE}")
+        self.plane.api.create(path, {"metadata": {"name": words.MANAGE}})
+
+        def it_is_refused() -> bool:
+            try:
+                self.plane.api_as(token).get(words.node_path(self.node))
+            except ApiError as error:
+                return error.status == 401
+            return False
+
+        self.until(it_is_refused)  # the server remembers a token for 10 s
+
+    def renew_token(self) -> None:
+        self.agents.kubeconfig(self.node, account=words.MANAGE)
+
+    def harm(self) -> Sequence[str]:
+        """What must never be done to a device: the model noticed it."""
+        return self.machine.machine.harm
 
     # What there is.
 
@@ -163,5 +187,6 @@ class Site:
         assert not node["spec"].get("unschedulable")
         assert node["status"]["allocatable"][PGPU] == "8"
         assert self.machine.owed == []
+        assert self.harm() == ()
         for bdf in self.modes():
             assert self.machine.driver(bdf) == "vfio-pci", bdf

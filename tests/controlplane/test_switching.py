@@ -277,3 +277,95 @@ def test_with_the_api_server_away_nothing_is_switched_and_then_it_is(site: Site)
         site.plane.start_apiserver()
     site.until_ready()
     site.demand_whole()
+
+
+KATA = {
+    "kata-qemu-nvidia-gpu": {words.CC_READY: "false"},
+    "kata-qemu-nvidia-gpu-snp": {words.CC_READY: "true"},
+    "kata-qemu-nvidia-gpu-tdx": {words.CC_READY: "true"},
+}
+"""What Kata 4.1's GPU classes select of cc-manager's labels (kubernetes.md §1.6)."""
+CC_MANAGER = {"on": "true", "ppcie": "true", "off": "false", "devtools": "", "failed": ""}
+"""What cc-manager leaves in cc.ready.state after each (kubernetes.md §1.1)."""
+
+
+def test_katas_classes_select_the_same_nodes_as_with_cc_manager(site: Site) -> None:
+    site.start()
+    for mode in ("on", "ppcie", "devtools", "off", "failed"):
+        if mode == "failed":
+            site.machine.machine.set_fault(GPU, "never_boots", True)
+        site.ask("on" if mode == "failed" else mode)
+        site.until(lambda mode=mode: site.labels.get(words.CC_STATE) == mode)  # type: ignore[misc]
+        site.until_settled()
+
+        theirs = {words.CC_READY: CC_MANAGER[mode], words.CC_STATE: mode}
+        for name, selector in KATA.items():
+            assert _selects(selector, site.labels) is _selects(selector, theirs), (mode, name)
+
+
+def _selects(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def test_when_nfds_labels_flap_operands_that_come_back_are_paused_again(
+    plane: ControlPlane, node: str, tmp_path: Path
+) -> None:
+    """Then the operator takes all its labels off the Node, and puts them back as `true`."""
+    with Site(plane, node, tmp_path, rate=1.0) as site:
+        site.start()
+        site.until(lambda: site.labels.get(words.CC_STATE) == "off")
+        site.ask("on")
+        site.until(lambda: words.TOKEN in site.labels[f"{DEPLOY}vfio-manager"])
+        for _ in range(3):
+            site.label(dict.fromkeys(site.operator.labels))
+            time.sleep(0.2)
+            site.label(site.operator.labels)
+            time.sleep(0.5)
+
+        site.until_ready()
+        site.demand_whole()
+
+
+def test_a_vm_that_has_a_gpu_for_hours_keeps_it_over_restarts(site: Site) -> None:
+    """The node is in the mode, and says so; then another is asked for, and nothing is touched."""
+    first = site.start()
+    site.ask("on")
+    site.until_ready()
+    site.machine.machine.hold(GPU, 4242, "qemu-system-x86")
+    first.kill()
+    second = site.start()
+    site.until(lambda: "in use" in second.tail() or site.labels.get(words.CC_READY) == "true")
+    throughout(lambda: site.labels.get(words.CC_READY) == "true", for_s=STAYS_S)
+
+    site.ask("off")
+    site.until(lambda: site.condition().get("reason") == "Blocked")
+    second.kill()
+    site.start()
+    throughout(site.is_untouched, for_s=STAYS_S)
+    assert set(site.modes().values()) == {"on"}
+    site.machine.machine.release(GPU)
+    site.until_settled_in("off")
+
+
+def test_a_token_that_expires_is_read_anew(site: Site) -> None:
+    """The file changes within the hour; the one in memory is refused by then."""
+    agent = site.start()
+    site.ask("on")
+    site.until_ready()
+    site.spoil_token()
+    site.ask("off")
+    site.until(lambda: "401" in agent.tail())
+
+    site.renew_token()
+
+    site.until_settled_in("off")
+
+
+def test_a_label_nobody_may_set_is_taken_away_and_the_node_is_right_again(site: Site) -> None:
+    site.start()
+    site.until(lambda: site.labels.get(words.CC_STATE) == "off")
+
+    site.label({words.CC_READY: "true", words.READY: "true"})
+
+    site.until(lambda: site.labels.get(words.CC_READY) == "false")
+    assert words.READY not in site.labels
