@@ -27,6 +27,7 @@ from nodeagent.report.drift import Watched, drifts, last_known
 
 if TYPE_CHECKING:
     from nodeagent.agent.duty import Duty, Next
+    from nodeagent.agent.surroundings import Surroundings
 
 CC_MODE = "nvidia.com/cc.mode"
 
@@ -92,6 +93,7 @@ class Cycle:
         memory: Memory,
         backoff: Backoff | None = None,
         duty: Duty | None = None,
+        around: Surroundings | None = None,
         say: Callable[[Said], object] = lambda _said: None,
     ) -> None:
         """`duty`: where we may be the one who switches modes here. `say` tells of transitions."""
@@ -101,6 +103,7 @@ class Cycle:
         self._memory = memory
         self._backoff = backoff or Backoff()
         self._duty = duty
+        self._around = around
         self._say = say
         self._standing = _kept(server)
         self._asked = ""
@@ -119,7 +122,7 @@ class Cycle:
         if node:
             self._hear(node.labels.get(CC_MODE, ""))
             # A Node of another boot, or of another host by a wrong name, says nothing of this one.
-            self._says = node.says if node.boot_id == self._settings.boot_id else None
+            self._says = self._told_of(node) if node.boot_id == self._settings.boot_id else None
             node = self._unlist(node)
         look = self._look_around()
         ahead = self._consider(node, look)
@@ -211,6 +214,9 @@ class Cycle:
         if told != self._trouble:
             log.warning("%s; looking goes on without it", told)
         self._trouble = told
+
+    def _told_of(self, node: NodeView) -> NodeSays | None:
+        return self._around.says(node) if self._around else node.says
 
     # What is asked.
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from nodeagent.checks import (
+    cluster,
     compliant,
     enabled,
     fabric,
@@ -51,6 +52,7 @@ CHECKS: tuple[Check, ...] = (
     *fabric.CHECKS,
     *gpu.CHECKS,
     *runtime.CHECKS,
+    *cluster.CHECKS,
     *hazards.CHECKS,
     *compliant.CHECKS,
     *upkeep.CHECKS,

@@ -449,6 +449,26 @@ REMEDIES: Mapping[Code, Remedy] = {
         "raise the limit that is named here, for good: fs.inotify in /etc/sysctl.d, memlock as "
         "LimitMEMLOCK= of containerd's unit",
     ),
+    Code.HANDLER_MISSING: Remedy(
+        Who.CLUSTER,
+        "let kata-deploy finish on this node and restart the container runtime, or let the "
+        "RuntimeClass no longer select the node",
+    ),
+    Code.OVERHEAD_NOT_OFFERED: Remedy(
+        Who.CLUSTER,
+        "install node-feature-discovery, then run `helm upgrade` of Kata's chart once more: its "
+        "rule offers what the class asks for",
+    ),
+    Code.LABEL_UNWRITTEN: Remedy(
+        Who.CLUSTER,
+        "install the writer that is named here, or take the label out of the class's selector; "
+        "for NFD's run `helm upgrade` of Kata's chart once NFD is there",
+    ),
+    Code.OPERAND_LEFT_PAUSED: Remedy(
+        Who.CLUSTER,
+        "set the label back to the value named, by `kubectl label node NODE KEY=VALUE "
+        "--overwrite`, or let nodeagent do it with `repair: true`",
+    ),
     Code.LOCKDOWN: Remedy(
         Who.KERNEL,
         "turn Secure Boot off, or remove lockdown= from the kernel command line: kernel lockdown "

@@ -187,7 +187,7 @@ def _alone(chosen: Chosen, settings: Settings, memory: Memory) -> Cycle:
     from nodeagent.publish.nfd import ThroughNfd  # noqa: PLC0415
 
     server = ThroughNfd(_feature_file(chosen, settings), None, prefix=settings.prefix)
-    look = _looker(chosen, settings.boot_id, None)
+    look = _looker(chosen, settings, None)
     return Cycle(settings, look=look, server=server, memory=memory)
 
 
@@ -198,6 +198,7 @@ def _in_a_cluster(
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
     from nodeagent.agent.duty import Cluster  # noqa: PLC0415
     from nodeagent.agent.following import Followed, minded  # noqa: PLC0415
+    from nodeagent.cli.around import surroundings  # noqa: PLC0415
     from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
     from nodeagent.kube.events import Events  # noqa: PLC0415
     from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
@@ -220,10 +221,11 @@ def _in_a_cluster(
         devices, duty = _authority(chosen, stack, bell, api, cluster)
         yield Cycle(
             settings,
-            look=_looker(chosen, settings.boot_id, devices),
+            look=_looker(chosen, settings, devices),
             server=_sink(chosen, settings, api, followed),
             memory=memory,
             duty=duty,
+            around=surroundings(chosen.config, api, settings.node),
             say=say,
         )
 
@@ -319,7 +321,7 @@ def _once(cycle: Cycle) -> int:
     return done.ready.exit_code
 
 
-def _looker(chosen: Chosen, boot_id: str, devices: Devices | None) -> Looker:
+def _looker(chosen: Chosen, settings: Settings, devices: Devices | None) -> Looker:
     """Opens the host anew for each look: what is mounted or captured there may be replaced."""
     from nodeagent.agent.cycle import Look  # noqa: PLC0415
     from nodeagent.cli import looking  # noqa: PLC0415
@@ -331,8 +333,9 @@ def _looker(chosen: Chosen, boot_id: str, devices: Devices | None) -> Looker:
         want: CcMode | None, remembered: Mapping[str, Sighting], says: NodeSays | None
     ) -> Look:
         with _for_a_look(chosen, devices) as (machine, answers):
-            # The Node is this host's, whichever host is looked at.
-            node = None if machine.source.simulated else says
+            # The Node is this host's, unless it is given to the other one for a trial.
+            is_other = machine.source.simulated and not settings.publish_simulated
+            node = None if is_other else says
             facts, judgement = looking.look(
                 machine,
                 profile=chosen.profile,
@@ -345,7 +348,7 @@ def _looker(chosen: Chosen, boot_id: str, devices: Devices | None) -> Looker:
         return Look(
             judgement,
             facts.source.simulated,
-            boot_id,
+            settings.boot_id,
             _held(facts),
             _watched(facts, judgement),
             standing,

@@ -21,6 +21,7 @@ TOPICS = (
     "passthrough",
     "gpu",
     "runtime",
+    "cluster",
     "looking",
 )
 """The files in nodeagent/data/pages, in reading order."""

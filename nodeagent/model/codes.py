@@ -152,6 +152,12 @@ class Code(StrEnum):
     CDI_STALE = auto()
     LIMITS_TOO_LOW = auto()
 
+    # What the cluster says of this node.
+    HANDLER_MISSING = auto()
+    OVERHEAD_NOT_OFFERED = auto()
+    LABEL_UNWRITTEN = auto()
+    OPERAND_LEFT_PAUSED = auto()
+
     # Looking.
     LOCKDOWN = auto()
     NO_ACCESS = auto()

@@ -3,6 +3,10 @@
 kubernetes.md §1.3. A deploy label that is not `true` makes its DaemonSet's pod go away.
 """
 
+from typing import NamedTuple
+
+from nodeagent.model.seen import Unreadable
+
 TOKEN = "paused-by-nodeagent"  # noqa: S105 - a word, and no secret
 """Part of nobody else's token, and short: three long ones do not fit into a label."""
 
@@ -30,10 +34,27 @@ def pause(value: str) -> str:
     return paused
 
 
-def restore(value: str) -> str:
-    """The value without our token, and with everybody else's; as it is where ours is not in it."""
-    if not is_paused(value):
+class Wedge(NamedTuple):
+    """Another program's token on an operand, and what the label is without it.
+
+    `owner`: a pod in which that program lives, or None where it is not here. `is_old`: the
+    token has stood for longer than any work of its program takes.
+    """
+
+    key: str
+    value: str
+    token: str
+    who: str
+    restored: str
+    owner: str | Unreadable | None
+    is_old: bool = False
+
+
+def restore(value: str, token: str = TOKEN) -> str:
+    """The value without that token, and with everybody else's; as it is where it is not in it."""
+    words = value.split("_")
+    if token not in words:
         return value
-    left = "_".join(word for word in value.split("_") if word != TOKEN)
-    # Of a value that somebody wrote around ours, what is left must still be a legal one.
+    left = "_".join(word for word in words if word != token)
+    # Of a value that somebody wrote around it, what is left must still be a legal one.
     return left.strip(_NOT_AT_AN_END) or "true"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from nodeagent.model.pause import Wedge
 from nodeagent.model.seen import Seen, Unreadable
 
 Release = tuple[int, ...]
@@ -11,6 +12,29 @@ DEFAULT_TIMEOUT_S = 120.0
 """The kubelet's own runtimeRequestTimeout, where nothing or zero is set."""
 
 NO_LIMIT = 1 << 64
+
+
+class RuntimeClass(NamedTuple):
+    """`selector` None: it selects no nodes at all, and so says nothing of any."""
+
+    name: str
+    handler: str
+    selector: Mapping[str, str] | None
+    overhead: Mapping[str, str]
+
+
+class Around(NamedTuple):
+    """What the cluster wants of this node and is offered there: a running agent alone knows it.
+
+    `prefix`: labels that we write; `is_authority`: so are the states of the devices' mode.
+    """
+
+    labels: Mapping[str, str]
+    offered: Mapping[str, str]
+    classes: tuple[RuntimeClass, ...] | Unreadable
+    prefix: str
+    is_authority: bool = False
+    wedges: tuple[Wedge, ...] = ()
 
 
 class NodeSays(NamedTuple):
@@ -22,6 +46,7 @@ class NodeSays(NamedTuple):
     kubelet: str
     runtime: str
     handlers: tuple[str, ...] | None
+    around: Around | None = None
 
 
 class Setting(NamedTuple):

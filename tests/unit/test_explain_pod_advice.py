@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nodeagent import data
-from nodeagent.explain.pod import writers
+from nodeagent.data import writers
 from nodeagent.explain.pod.words import Verdict
 from tests.unit.pods import (
     CC,

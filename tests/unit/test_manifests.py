@@ -52,18 +52,19 @@ def test_kustomize_applies_every_file_of_the_base() -> None:
     assert set(kustomization["resources"]) == there - {"kustomization.yaml"}
 
 
-def test_the_account_may_look_at_nodes_and_patch_them_and_nothing_else() -> None:
+def test_the_account_may_look_at_nodes_and_patch_them_and_list_classes_and_nothing_else() -> None:
     rules = _only("rbac.yaml", "ClusterRole")["rules"]
 
     granted = {
-        (resource, verb)
+        (group, resource, verb)
         for rule in rules
+        for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    on_nodes = {("nodes", verb) for verb in ("get", "watch", "patch")}
-    assert granted == {*on_nodes, ("nodes/status", "patch")}
-    assert {group for rule in rules for group in rule["apiGroups"]} == {""}
+    on_nodes = {("", "nodes", verb) for verb in ("get", "watch", "patch")}
+    on_classes = ("node.k8s.io", "runtimeclasses", "list")
+    assert granted == {*on_nodes, ("", "nodes/status", "patch"), on_classes}
 
 
 def test_no_pod_gets_the_token_without_asking() -> None:

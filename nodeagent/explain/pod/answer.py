@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from nodeagent.data import writers
 from nodeagent.errors import nearest
-from nodeagent.explain.pod import notes, writers
+from nodeagent.explain.pod import notes
 from nodeagent.explain.pod.admission import Admitted, admit
 from nodeagent.explain.pod.judge import Standing, holders, standings
 from nodeagent.explain.pod.notes import Note
