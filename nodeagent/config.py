@@ -76,7 +76,8 @@ class Config:
     `failures` within an hour stop the fleet. `namespace` is where we run ourselves.
     `pod_resources`: the kubelet's socket, where it is not in its usual folder. `holders`: whether
     pods that were given a GPU are waited for or evicted, those without a controller or with an
-    emptyDir only where `evict_unmanaged`.
+    emptyDir only where `evict_unmanaged`. `repair`: whether operands come back that a program
+    left paused, once it has been gone for `repair_after_s`.
     """
 
     profile: Profile = Profile.SNP_GPU
@@ -105,6 +106,8 @@ class Config:
     pod_resources: str = ""
     holders: str = "wait"
     evict_unmanaged: bool = False
+    repair: bool = False
+    repair_after_s: float = 600.0
 
 
 def profile(word: str) -> Profile:
@@ -269,6 +272,8 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "pod_resources": _file,
     "holders": lambda value: _one_of("holders", value, ("wait", "evict")),
     "evict_unmanaged": _truth,
+    "repair": _truth,
+    "repair_after_s": _seconds,
 }
 
 

@@ -26,8 +26,8 @@ from nodeagent.publish.sink import Show, Sink
 from nodeagent.report.drift import Watched, drifts, last_known
 
 if TYPE_CHECKING:
+    from nodeagent.agent.aside import Aside
     from nodeagent.agent.duty import Duty, Next
-    from nodeagent.agent.surroundings import Surroundings
 
 CC_MODE = "nvidia.com/cc.mode"
 
@@ -93,7 +93,7 @@ class Cycle:
         memory: Memory,
         backoff: Backoff | None = None,
         duty: Duty | None = None,
-        around: Surroundings | None = None,
+        aside: Aside | None = None,
         say: Callable[[Said], object] = lambda _said: None,
     ) -> None:
         """`duty`: where we may be the one who switches modes here. `say` tells of transitions."""
@@ -103,7 +103,7 @@ class Cycle:
         self._memory = memory
         self._backoff = backoff or Backoff()
         self._duty = duty
-        self._around = around
+        self._aside = aside
         self._say = say
         self._standing = _kept(server)
         self._asked = ""
@@ -138,7 +138,10 @@ class Cycle:
         ready = _ready(look)
         if not published:
             return Done(ready, False, line, self._backoff.left_s or None)
-        return Done(ready, True, line, self._work(look) if ahead else None)
+        again_s = self._work(look) if ahead else None
+        if self._aside and self._says and (ahead is None or ahead.step is None):
+            self._aside.work()
+        return Done(ready, True, line, again_s)
 
     def _defer(self, other: str) -> None:
         if other != self._trouble:
@@ -216,7 +219,7 @@ class Cycle:
         self._trouble = told
 
     def _told_of(self, node: NodeView) -> NodeSays | None:
-        return self._around.says(node) if self._around else node.says
+        return self._aside.says(node) if self._aside else node.says
 
     # What is asked.
 

@@ -95,6 +95,15 @@ class Surroundings:
             each._replace(is_old=now - self._stood[each.key, each.token] >= OLD_S) for each in found
         )
 
+    def afresh(self, node: NodeView) -> tuple[Wedge, ...]:
+        """Of pods as they are at this moment."""
+        self._seen = None
+        return self.wedges(node)
+
+    def is_any_alone(self, for_s: float) -> bool:
+        now = self._clock()
+        return any(now - since >= for_s for since in self._alone.values())
+
     def alone_s(self, wedge: Wedge) -> float:
         """For how long its owner was never seen; zero where it was, or may be there."""
         since = self._alone.get((wedge.key, wedge.token))

@@ -87,6 +87,11 @@ Examples:
     help="Who writes our labels: api (we do), or NFD, by features.d or nodefeature.",
 )
 @click.option(
+    "--repair",
+    is_flag=True,
+    help="Give back operands that a program left paused which is no longer here.",
+)
+@click.option(
     "--log-format",
     type=Words("plain", "json"),
     metavar="plain|json",
@@ -117,6 +122,7 @@ def command(  # noqa: PLR0913 - one for each option
     period: float | None,
     health: str | None,
     sink: str | None,
+    repair: bool,
     log_format: str,
     publish_simulated: bool,
     run_dir: str,
@@ -138,6 +144,7 @@ def command(  # noqa: PLR0913 - one for each option
     logs.start(logs.LogFormat(log_format))
     period_s = period or chosen.config.period_s
     config = replace(chosen.config, period_s=period_s, sink=sink or chosen.config.sink)
+    config = replace(config, repair=repair or config.repair)
     chosen = replace(chosen, config=checked(config))
     settings = Settings(
         node=node_name,
@@ -198,7 +205,7 @@ def _in_a_cluster(
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
     from nodeagent.agent.duty import Cluster  # noqa: PLC0415
     from nodeagent.agent.following import Followed, minded  # noqa: PLC0415
-    from nodeagent.cli.around import surroundings  # noqa: PLC0415
+    from nodeagent.cli.aside import aside  # noqa: PLC0415
     from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
     from nodeagent.kube.events import Events  # noqa: PLC0415
     from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
@@ -216,7 +223,8 @@ def _in_a_cluster(
         )
         followed.start()
         stack.callback(followed.end)
-        say = Events(api, settings.node).say if chosen.config.authority else _unheard
+        config = chosen.config
+        say = Events(api, settings.node).say if config.authority or config.repair else _unheard
         cluster = Cluster(settings.node, followed, client, say, settings.boot_id)
         devices, duty = _authority(chosen, stack, bell, api, cluster)
         yield Cycle(
@@ -225,7 +233,7 @@ def _in_a_cluster(
             server=_sink(chosen, settings, api, followed),
             memory=memory,
             duty=duty,
-            around=surroundings(chosen.config, api, settings.node),
+            aside=aside(chosen.config, api, cluster),
             say=say,
         )
 

@@ -3,15 +3,15 @@
 kubernetes.md §1.3: who dies between pausing and giving back leaves them paused for ever.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from nodeagent import data
-from nodeagent.model.cluster import Pods
+from nodeagent.model.cluster import Pods, Relabel
 from nodeagent.model.pause import Wedge, restore
 from nodeagent.model.seen import Unreadable
-from nodeagent.plan.cluster import DEPLOY
+from nodeagent.plan.cluster import DEPLOY, operands
 
 _UPGRADE = "nvidia.com/gpu-driver-upgrade-state"
 _NO_SETS = Unreadable("the operator's namespace", "it has no DaemonSet for any operand")
@@ -53,6 +53,25 @@ def wedges(labels: Mapping[str, str], pods: Pods | Unreadable) -> tuple[Wedge, .
         for each in others()
         if each.token in value.split("_")
         for owner in (_owner(each, labels, pods),)
+    )
+
+
+@cache
+def mendable() -> frozenset[str]:
+    """Deploy labels that we give back for others: those that the admission policy names."""
+    also = data.load("pauses.json")["also_paused"]
+    return frozenset({*operands(), *(DEPLOY + name for name in also)})
+
+
+def mends(found: Sequence[Wedge], is_due: Callable[[Wedge], bool]) -> tuple[Relabel, ...]:
+    """One word of each label, where every program that paused it is gone for long enough."""
+    by_key: dict[str, list[Wedge]] = {}
+    for each in found:
+        by_key.setdefault(each.key, []).append(each)
+    return tuple(
+        Relabel(key, those[0].value, those[0].restored)
+        for key, those in by_key.items()
+        if key in mendable() and all(each.owner is None and is_due(each) for each in those)
     )
 
 

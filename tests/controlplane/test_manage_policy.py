@@ -27,6 +27,7 @@ pytestmark = pytest.mark.timeout(600)
 VFIO = f"{DEPLOY}vfio-manager"
 OUR_TAINT = {"key": f"{words.PREFIX}not-ready", "effect": "NoSchedule"}
 OTHERS = "paused-for-driver-upgrade"
+OTHER_WORDS = ("paused-for-cc-mode-change", "paused-for-mig-change", OTHERS)
 
 
 @pytest.fixture
@@ -104,14 +105,49 @@ def test_our_token_comes_and_goes(
     assert plane.node(node)["metadata"]["labels"][VFIO] == after
 
 
+@pytest.mark.parametrize("other", OTHER_WORDS)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("{}", "true"),
+        ("pre-installed_{}", "pre-installed"),
+        ("{}_" + words.TOKEN, words.TOKEN),
+        (words.TOKEN + "_{}", words.TOKEN),
+    ],
+)
+def test_one_word_of_another_program_goes(  # noqa: PLR0917
+    plane: ControlPlane, agent: Api, node: str, before: str, after: str, other: str
+) -> None:
+    plane.api.patch(words.node_path(node), _labels(**{VFIO: before.format(other)}))
+
+    agent.patch(words.node_path(node), _labels(**{VFIO: after}))
+
+    assert plane.node(node)["metadata"]["labels"][VFIO] == after
+
+
+@pytest.mark.parametrize("name", ["cc-manager", "driver", "a-later-one"])
+def test_the_word_of_another_on_what_is_no_operand_of_theirs_stays(
+    plane: ControlPlane, agent: Api, node: str, name: str
+) -> None:
+    plane.api.patch(words.node_path(node), _labels(**{f"{DEPLOY}{name}": OTHERS}))
+
+    with _refused():
+        agent.patch(words.node_path(node), _labels(**{f"{DEPLOY}{name}": "true"}))
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
         ("true", "false"),
         ("true", None),
         ("true", OTHERS),
-        (OTHERS, "true"),
         (OTHERS, words.TOKEN),
+        (OTHERS, "false"),
+        (OTHERS, None),
+        (f"x-{OTHERS}", "true"),
+        (f"x_{OTHERS}", "true"),
+        ("paused-for-lunch", "true"),
+        (f"{OTHER_WORDS[0]}_{OTHER_WORDS[1]}", "true"),
         ("false", "true"),
         (f"{OTHERS}_{words.TOKEN}", "true"),
         (words.TOKEN, "false"),

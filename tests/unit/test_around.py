@@ -19,7 +19,7 @@ from nodeagent.model.policy import Policy
 from nodeagent.model.runtime import Around, NodeSays, RuntimeClass
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import Profile, Ready, Verdict
-from nodeagent.plan.wedges import wedges
+from nodeagent.plan.wedges import mends, wedges
 
 GPU_SNP = "kata-qemu-nvidia-gpu-snp"
 KATA = "katacontainers.io/kata-runtime"
@@ -28,6 +28,7 @@ READY = "nvidia.com/cc.ready.state"
 ESIDS = "sev-snp.amd.com/esids"
 DEPLOY = "nvidia.com/gpu.deploy."
 VFIO = f"{DEPLOY}vfio-manager"
+PLUGIN = f"{DEPLOY}sandbox-device-plugin"
 CC = f"{DEPLOY}cc-manager"
 CC_WORD = "paused-for-cc-mode-change"
 DRIVER_WORD = "paused-for-driver-upgrade"
@@ -222,9 +223,6 @@ def test_an_owner_that_may_be_there_is_not_called_gone(pods: Pods | Unreadable) 
     assert isinstance(found.owner, Unreadable)
 
 
-PLUGIN = f"{DEPLOY}sandbox-device-plugin"
-
-
 @pytest.mark.parametrize(
     ("more", "is_ready", "lives"),
     [
@@ -246,6 +244,32 @@ def test_the_driver_manager_lives_only_while_a_pod_of_its_owners_starts(
 @pytest.mark.parametrize("value", ["true", "false", "", "paused-by-nodeagent", f"{CC_WORD}s"])
 def test_no_word_of_another_is_no_pause(value: str) -> None:
     assert wedges({VFIO: value}, {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("labels", "pods", "given_back"),
+    [
+        ({VFIO: CC_WORD}, {}, {VFIO: "true"}),
+        ({VFIO: f"{CC_WORD}_{DRIVER_WORD}"}, {}, {VFIO: DRIVER_WORD}),
+        ({VFIO: f"{CC_WORD}_{DRIVER_WORD}"}, {f"{DEPLOY}driver": (Pod("p", "u", False),)}, {}),
+        ({VFIO: CC_WORD, CC: "true"}, {CC: (Pod("p", "u", True),)}, {}),
+        ({VFIO: CC_WORD, CC: "true"}, {}, {}),
+        ({VFIO: CC_WORD, PLUGIN: CC_WORD}, {}, {VFIO: "true", PLUGIN: "true"}),
+        ({CC: DRIVER_WORD}, {}, {}),
+    ],
+)
+def test_one_word_of_a_label_goes_back_where_all_who_paused_it_are_gone(
+    labels: Mapping[str, str], pods: Pods, given_back: Mapping[str, str]
+) -> None:
+    """Two at once would be more than the policy lets go; and cc-manager is nobody's to start."""
+    found = mends(wedges(labels, pods), lambda _wedge: True)
+
+    assert {each.key: each.value for each in found} == given_back
+    assert all(each.was == labels[each.key] for each in found)
+
+
+def test_nothing_goes_back_before_its_time() -> None:
+    assert mends(wedges({VFIO: CC_WORD}, {}), lambda _wedge: False) == ()
 
 
 @pytest.mark.parametrize(
