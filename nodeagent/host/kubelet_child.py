@@ -78,7 +78,11 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def pods(answer: bytes) -> list[dict[str, object]]:
-    """Those that hold something, in order. BadAnswerError where it is no `List`'s answer."""
+    """Those that hold something, in order. BadAnswerError where it is no `List`'s answer.
+
+    The kubelet tells of containers and sidecars, and not of what only an ordinary init container
+    was given (seen with 1.35): that one is left to who has a device open.
+    """
     message = Message()
     found: dict[tuple[str, str], set[str]] = {}
     for pod in message.all(answer, 1):
