@@ -331,6 +331,7 @@ class Duty:
         if self._evictions is not None:
             if not step.guest.refused:
                 log.info("%s", step)
+                self._say(Said("Evicting", str(step)))
             self._evictions.evict(step.guest)
         return node
 

@@ -25,11 +25,15 @@ _serial = itertools.count(1)
 
 
 class Guests:
-    """In a namespace of their own, on one node, for as long as a `with` block lasts."""
+    """In a namespace of their own, on one node, for as long as a `with` block lasts.
+
+    `lingers`: a pod that was asked to go takes its time.
+    """
 
     def __init__(self, plane: ControlPlane, node: str, kubelet: Kubelet) -> None:
         self._api, self._node, self._kubelet = plane.api, node, kubelet
         self.namespace = f"team-{next(_serial)}"
+        self.lingers = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"kubelet of {node}")
 
@@ -89,6 +93,10 @@ class Guests:
     def names(self) -> list[str]:
         return [each["metadata"]["name"] for each in self._api.items(self._path)]
 
+    def leaving(self) -> list[str]:
+        pods = self._api.items(self._path)
+        return [each["metadata"]["name"] for each in pods if _is_leaving(each)]
+
     @property
     def _path(self) -> str:
         return f"/api/v1/namespaces/{self.namespace}/pods"
@@ -96,9 +104,8 @@ class Guests:
     def _work(self) -> None:
         while not self._end.wait(_EVERY_S):
             try:
-                for pod in self._api.items(self._path):
-                    if "deletionTimestamp" in pod["metadata"]:
-                        self._stop(pod["metadata"]["name"])
+                for name in () if self.lingers else self.leaving():
+                    self._stop(name)
             except (ApiError, OSError):
                 continue
 
@@ -111,3 +118,7 @@ class Guests:
 
     def _delete(self, name: str) -> None:
         self._api.delete(f"{self._path}/{name}?gracePeriodSeconds=0")
+
+
+def _is_leaving(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tests.controlplane.agents import Agents
     from tests.real.plane import ControlPlane
+    from tests.real.process import Process
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -57,11 +58,12 @@ def granted(plane: ControlPlane) -> Iterator[None]:
     plane.kubectl("delete", "-k", GRANT)
 
 
-def begin(site: Site, **config: object) -> None:
+def begin(site: Site, **config: object) -> Process:
     """An agent on a node that is off, asked for another mode."""
-    site.start(**config)
+    agent = site.start(**config)
     site.until(lambda: site.labels.get(words.CC_STATE) == "off")
     site.ask("on")
+    return agent
 
 
 def blocked(site: Site) -> str:
@@ -83,6 +85,8 @@ def test_a_pod_whose_budget_lets_it_go_is_evicted_and_the_node_switched(
     assert guests.names() == []
     assert set(site.modes().values()) == {"on"}
     site.demand_whole()
+    [said] = [each["message"] for each in site.events() if each["reason"] == "Evicting"]
+    assert said == f"ask pod {guests.namespace}/vm ({PGPU}) to go"
 
 
 @pytest.mark.usefixtures("granted")
@@ -117,6 +121,24 @@ def test_the_switch_goes_on_as_soon_as_the_budget_allows(site: Site, guests: Gue
 
     site.until_ready()
     assert guests.names() == []
+
+
+@pytest.mark.usefixtures("granted")
+def test_an_agent_that_dies_while_a_pod_goes_is_followed_by_one_that_goes_on(
+    site: Site, guests: Guests
+) -> None:
+    guests.lingers = True
+    guests.add("vm")
+    agent = begin(site)
+    site.until(lambda: "vm" in guests.leaving())
+    agent.kill()
+
+    site.start()
+    throughout(lambda: set(site.modes().values()) == {"off"}, for_s=3.0)
+    guests.lingers = False
+
+    site.until_ready()
+    site.demand_whole()
 
 
 @pytest.mark.usefixtures("granted")
@@ -181,6 +203,9 @@ def test_a_pod_that_came_after_it_under_its_name_keeps_its_place(
         evictions.evict(seen._replace(name="gone"))
         throughout(lambda: guests.names() == ["vm"], for_s=1.0)
 
+        elsewhere = Evictions(api, "another-node", unmanaged=False)
+        assert elsewhere.seen([seen]) == (), "its name is that of a pod of another node by now"
+
         evictions.evict(seen)
         eventually(lambda: guests.names() == [], within_s=10.0)
         assert evictions.seen([seen]) == ()
@@ -191,14 +216,34 @@ def _told(seen: tuple[Guest, ...] | Unreadable) -> tuple[Guest, ...]:
     return seen
 
 
+@pytest.fixture
+def may_read(plane: ControlPlane) -> Iterator[None]:
+    """Somebody granted half of it."""
+    account = f"--serviceaccount={words.NAMESPACE}:{words.MANAGE}"
+    plane.kubectl("create", "clusterrole", "half", "--verb=get", "--resource=pods")
+    plane.kubectl("create", "clusterrolebinding", "half", "--clusterrole=half", account)
+    yield
+    plane.kubectl("delete", "clusterrole,clusterrolebinding", "half")
+
+
+@pytest.mark.parametrize(
+    ("grant", "missing"), [(None, "read"), ("may_read", "evict")], ids=["nothing", "half"]
+)
 def test_without_the_right_to_evict_the_pod_is_waited_for_and_the_right_is_named(
-    site: Site, guests: Guests
+    site: Site,
+    guests: Guests,
+    request: pytest.FixtureRequest,
+    grant: str | None,
+    missing: str,
 ) -> None:
+    if grant:
+        request.getfixturevalue(grant)
     guests.add("vm")
 
     begin(site)
 
-    site.until(lambda: "daemonset/manage-evict grants it" in blocked(site))
+    says = f"the right to {missing} it is missing: daemonset/manage-evict grants it"
+    site.until(lambda: says in blocked(site))
     assert f"in use by pod {guests.namespace}/vm ({PGPU})" in blocked(site)
     site.demand_whole()
     assert guests.names() == ["vm"]
