@@ -78,6 +78,8 @@ class Config:
     pods that were given a GPU are waited for or evicted, those without a controller or with an
     emptyDir only where `evict_unmanaged`. `repair`: whether operands come back that a program
     left paused, once it has been gone for `repair_after_s`.
+    emptyDir only where `evict_unmanaged`.
+    `state_folder`, beneath `--root`: what is kept over reboots.
     """
 
     profile: Profile = Profile.SNP_GPU
@@ -108,6 +110,7 @@ class Config:
     evict_unmanaged: bool = False
     repair: bool = False
     repair_after_s: float = 600.0
+    state_folder: str = "/var/lib/nodeagent"
 
 
 def profile(word: str) -> Profile:
@@ -274,6 +277,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "evict_unmanaged": _truth,
     "repair": _truth,
     "repair_after_s": _seconds,
+    "state_folder": _folder,
 }
 
 

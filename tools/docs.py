@@ -28,7 +28,8 @@ listed below.
 """
 _FILES = (
     ("/etc/nodeagent/config.yaml", "Settings; every key is optional, the command line wins."),
-    ("/run/nodeagent", "GPU modes that were proven in this boot, if the folder is there."),
+    ("/run/nodeagent", "What the agent does now, and GPU modes that were proven in this boot."),
+    ("/var/lib/nodeagent", "What has happened, for nodeagent history."),
 )
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nodeagent import labels as words
+from nodeagent.agent.authority import CC_MANAGER
 from nodeagent.agent.backoff import Backoff
+from nodeagent.agent.journal import NOBODY, US, Journal
 from nodeagent.agent.logs import chain
 from nodeagent.agent.memory import Memory
 from nodeagent.errors import AgentError, ClusterError, HostError, nearest
@@ -20,6 +22,7 @@ from nodeagent.model.cluster import DeviceStanding
 from nodeagent.model.findings import Judgement
 from nodeagent.model.pci import Sighting
 from nodeagent.model.runtime import NodeSays
+from nodeagent.model.status import Asked, Authority
 from nodeagent.model.words import CcMode, Level, Profile, Ready, Verdict
 from nodeagent.publish import apiserver
 from nodeagent.publish.sink import Show, Sink
@@ -95,6 +98,7 @@ class Cycle:
         duty: Duty | None = None,
         aside: Aside | None = None,
         say: Callable[[Said], object] = lambda _said: None,
+        journal: Journal | None = None,
     ) -> None:
         """`duty`: where we may be the one who switches modes here. `say` tells of transitions."""
         self._settings = settings
@@ -105,6 +109,9 @@ class Cycle:
         self._duty = duty
         self._aside = aside
         self._say = say
+        self._journal = journal or Journal(None)
+        self._authority = NOBODY if duty is None else US
+        self._asker = ""
         self._standing = _kept(server)
         self._asked = ""
         self._wish: CcMode | None = None
@@ -136,6 +143,7 @@ class Cycle:
             return Done(_ready(look), False, f"{other}; it tells what is found", None)
         published = self._publish(node, show)
         ready = _ready(look)
+        self._record(wanted, look, node, ahead)
         if not published:
             return Done(ready, False, line, self._backoff.left_s or None)
         again_s = self._work(look) if ahead else None
@@ -328,6 +336,7 @@ class Cycle:
         """Who changed what under us is for the log; the labels follow from the look itself."""
         for line in drifts(self._watched, now) if self._watched else ():
             log.warning("drift: %s", line)
+            self._journal.drifted(line)
         self._watched = last_known(self._watched, now) if self._watched else now
 
     def _blind(self, error: AgentError, node: NodeView | None) -> Wanted:
@@ -342,6 +351,34 @@ class Cycle:
         if node is None or words.switch_key(prefix) not in node.annotations:
             return wanted
         return words.withheld(wanted, wanted.condition, node.labels, prefix)
+
+    # What is told on the node itself.
+
+    def _record(
+        self, wanted: Wanted, look: Look | AgentError, node: NodeView | None, ahead: Next | None
+    ) -> None:
+        want, devices = self._want, look.devices if isinstance(look, Look) else None
+        if node is not None:
+            self._authority = self._whose(node, ahead)
+            if self._wish is not None and node.labels.get(CC_MODE) == self._wish:
+                self._asker = f"{node.asked_by or 'somebody'} ({CC_MODE}={self._wish})"
+        by = self._asker if self._wish else "the configuration" if want else ""
+        journal = self._journal
+        journal.looked(wanted.condition, Asked(want or "", by))
+        journal.heard(self._trouble, is_asked=self._server.asks)
+        is_due = bool(want and devices and devices.unsettled)
+        journal.stands(self._authority, ahead, is_due=is_due)
+        journal.flush()
+
+    def _whose(self, node: NodeView, ahead: Next | None) -> Authority:
+        if self._duty is None:
+            has_manager = node.labels.get(CC_MANAGER) == "true"
+            return (
+                Authority(who=f"NVIDIA's cc-manager ({CC_MANAGER}=true)") if has_manager else NOBODY
+            )
+        if ahead is None:
+            return self._authority
+        return US if ahead.is_ours else Authority(who=ahead.standing.refused)
 
     # What stands.
 

@@ -12,6 +12,7 @@ from nodeagent import labels as words
 from nodeagent.agent import authority
 from nodeagent.agent.authority import Claim
 from nodeagent.agent.converge import May, Told
+from nodeagent.agent.journal import Journal
 from nodeagent.agent.logs import chain
 from nodeagent.agent.narrator import Narrator
 from nodeagent.agent.slots import Slots
@@ -86,6 +87,7 @@ class Cluster(NamedTuple):
     boot_id: str = ""
     evictions: Evictions | None = None
     """Where pods may be asked to go."""
+    journal: Journal = Journal(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Duty:
         self._source, self._client = cluster.source, cluster.client
         self._say = cluster.say
         self._evictions = cluster.evictions
+        self._journal = cluster.journal
         self.claim = terms.claim
         self._pods = pods
         self._slots = slots
@@ -320,8 +323,10 @@ class Duty:
             note = step.note
             says = f"switching from {note.was or 'unlike modes'} to {note.want}, as asked by"
             self._say(Said("SwitchStarted", f"{says} {note.asked_by}"))
+            self._journal.began(note)
         elif isinstance(step, Finish):
             self._say(_ended_event(step, seconds))
+            self._journal.ended(step.note, step.result, seconds)
             if step.result in {plan.DONE, plan.FAILED}:
                 self._slots.ended(step.note.want, failed=step.result == plan.FAILED)
         self._told = ""
@@ -341,6 +346,7 @@ class Duty:
         self._told = step.says
         log.info("waiting: %s", step.says)
         if step.is_blocked:
+            self._journal.waits(step.says)
             self._say(Said("SwitchBlocked", step.says, is_warning=True))
 
     def _change(self, node: NodeView, ahead: Next) -> None:
@@ -348,7 +354,9 @@ class Duty:
         note = ahead.standing.note
         if note is None:
             return
-        with Narrator(note, lambda says: self._narrate(node.name, says)) as narrator:
+        self._journal.changes(note, len(ahead.standing.unsettled))
+        narrator = Narrator(note, lambda says: self._narrate(node.name, says, narrator.done))
+        with narrator:
             try:
                 ends = self._devices.switch(note.want, narrator.told, self._gate(node, note))
             except AgentError as error:
@@ -400,8 +408,9 @@ class Duty:
             return "our note on the Node is gone or changed"
         return authority.stands_down(now.labels, self._pods)
 
-    def _narrate(self, name: str, says: str) -> None:
+    def _narrate(self, name: str, says: str, done: int) -> None:
         """The condition of the moment. What cannot be written is not news enough to stop for."""
+        self._journal.steps(says, done)
         try:
             node = self._source.ask(name)
             if node is not None and node.condition is not None:

@@ -70,6 +70,10 @@ class Narrator:
             self._end.wait(self._every_s)
 
     @property
+    def done(self) -> int:
+        return sum(doing == "done" for doing in self._doing.copy().values())
+
+    @property
     def sentence(self) -> str:
         """`switching from off to on: 5 resetting, 3 booting`."""
         counted = Counter(self._doing.copy().values())

@@ -12,6 +12,7 @@ from nodeagent.cli.options import Chosen, Seconds, hosts_options, output_option
 from nodeagent.cli.output import say, terminal_size
 from nodeagent.errors import HostError, UsageError
 from nodeagent.model.findings import Judgement
+from nodeagent.model.words import CcMode
 
 _EVERY_S = 2.0
 _ANSI = {"good": "32", "bad": "31;1", "warn": "33", "dim": "2", "bold": "1"}
@@ -59,6 +60,8 @@ def command(  # noqa: PLR0913 - one for each option
 
     Changes nothing that lasts: idle GPUs are woken for the look, and sleep again after it.
 
+    Beside an agent that runs, and without --mode, it judges by the mode that the agent goes by.
+
     Several captures give a table, a row each, or a list of reports with -o json or yaml.
     """
     if every is not None and not watch:
@@ -79,16 +82,35 @@ def command(  # noqa: PLR0913 - one for each option
 def _told(chosen: Chosen, output: str, *, verbose: bool) -> tuple[str, Judgement]:
     """One look, as it is to be printed."""
     policy = chosen.policy
+    want, by = _wanted(chosen)
     with chosen.awake() as machine:
-        facts, judgement = look(machine, profile=chosen.profile, want=chosen.mode, policy=policy)
+        facts, judgement = look(machine, profile=chosen.profile, want=want, policy=policy)
     if output == "table":
         from nodeagent.report.text import report  # noqa: PLC0415 - what is not asked for costs
 
-        told = report(judgement, facts.source, paint=painter(), verbose=verbose, place=chosen.again)
+        told = report(
+            judgement,
+            facts.source,
+            paint=painter(),
+            verbose=verbose,
+            place=chosen.again,
+            wanted_by=by,
+        )
         return told, judgement
     from nodeagent.report.document import document  # noqa: PLC0415
 
-    return serialise(document(judgement, facts), output), judgement
+    return serialise(document(judgement, facts, wanted_by=by), output), judgement
+
+
+def _wanted(chosen: Chosen) -> tuple[CcMode | None, str]:
+    """Beside an agent that runs, the mode that it goes by, so that both say the same."""
+    if chosen.capture is None:
+        from nodeagent.cli.telling import asked  # noqa: PLC0415 - not for captures
+
+        found = asked(chosen)
+        if found is not None and found.mode in tuple(CcMode):
+            return CcMode(found.mode), found.by or "somebody"
+    return chosen.mode, ""
 
 
 def _watch(chosen: Chosen, output: str, every_s: float, *, verbose: bool) -> int:

@@ -26,10 +26,12 @@ _COMMANDS = {
     "explain": "Say what a code or a check means, and how it is fixed.",
     "fleet": "Show every node: its verdict, what to fix first, mode, last switch, TCB, GPUs.",
     "gpus": "Show each GPU and NVSwitch: active and configured mode, driver, who has it.",
+    "history": "Show the last 100 transitions on this node with their cause.",
     "labels": "Show the labels that would be published, without publishing.",
     "plan": "Show the steps to a mode, without taking any.",
     "run": "The agent: look every period, judge, and publish on the own Node.",
     "sim": "A simulated machine as a process of its own, for --sim.",
+    "status": "Say what the agent on this node is doing, and who blocks it.",
     "topology": "Show the PCIe tree from root ports to GPUs: groups, ACS, modes.",
     "withdraw": "Take back from Nodes all that is ours, and nothing else.",
 }

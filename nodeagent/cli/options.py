@@ -38,6 +38,8 @@ class Chosen:
     """Further captures, of a command that takes several."""
     sim: str | None = None
     """The socket of a simulated machine."""
+    is_mode_given: bool = False
+    """Whether the wanted mode was named on this command line, or in a file named there."""
 
     def each(self) -> "list[tuple[str, Chosen]]":
         """Every capture by itself, with its path."""
@@ -262,7 +264,16 @@ def _with_options(command: Callable[..., Any], *, several: bool) -> Callable[...
         first, more = _captures(root, (*captures, *paths), several=several, together=together)
         _demand_one_place(sim, root, first)
         config = _settings(config_path, profile, mode)
-        chosen = Chosen(root, first, config, may_wake=not no_wake, more=more, sim=sim)
+        is_given = mode is not None or (config_path is not None and config.mode is not None)
+        chosen = Chosen(
+            root,
+            first,
+            config,
+            may_wake=not no_wake,
+            more=more,
+            sim=sim,
+            is_mode_given=is_given,
+        )
         return command(*args, chosen=chosen, **kwargs)
 
     for option in reversed(_OPTIONS):

@@ -7,11 +7,12 @@ import gc
 import os
 import socket
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from nodeagent.cli.options import Seconds, Words, host_options
+from nodeagent.cli.telling import RUN_DIR, places
 from nodeagent.config import checked
 from nodeagent.errors import ClusterError, HostError, UsageError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nodeagent.agent.cycle import Cycle, Looker, Settings
     from nodeagent.agent.duty import Cluster, Duty
     from nodeagent.agent.following import Followed
+    from nodeagent.agent.journal import Journal
     from nodeagent.agent.memory import Memory
     from nodeagent.cli.options import Chosen
     from nodeagent.cli.switcher import Devices
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from nodeagent.report.drift import Watched
     from nodeagent.seams import Machine
 
-RUN_DIR = "/run/nodeagent"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -167,6 +168,23 @@ def command(  # noqa: PLR0913 - one for each option
     return 0
 
 
+class Kept(NamedTuple):
+    """What outlives the agent: sightings, and what it tells on the node itself."""
+
+    memory: Memory
+    journal: Journal
+
+
+def _journal(chosen: Chosen, settings: Settings, run_dir: str) -> Journal:
+    from nodeagent.agent.journal import Journal  # noqa: PLC0415
+    from nodeagent.diary import here  # noqa: PLC0415
+    from nodeagent.model.status import Status  # noqa: PLC0415
+
+    folder, kept = places(chosen, run_dir)
+    process = here()._replace(boot_id=settings.boot_id, period_s=chosen.config.period_s)
+    return Journal(folder, kept, Status(settings.node, settings.profile.value, process))
+
+
 @contextlib.contextmanager
 def agent(
     chosen: Chosen, settings: Settings, bell: Bell, *, kubeconfig: str | None, run_dir: str
@@ -181,26 +199,27 @@ def agent(
         simulated = machine.source.simulated
     # What a simulated machine showed must never be taken for a sighting of this one.
     memory = Memory(None if simulated else run_dir, settings.boot_id)
+    kept = Kept(memory, _journal(chosen, settings, run_dir))
     if chosen.config.announce:
-        with _in_a_cluster(chosen, settings, bell, memory, kubeconfig) as cycle:
+        with _in_a_cluster(chosen, settings, bell, kept, kubeconfig) as cycle:
             yield cycle
     else:
-        yield _alone(chosen, settings, memory)
+        yield _alone(chosen, settings, kept)
 
 
-def _alone(chosen: Chosen, settings: Settings, memory: Memory) -> Cycle:
+def _alone(chosen: Chosen, settings: Settings, kept: Kept) -> Cycle:
     """Without an API server, and without the 35 MiB that talking to one takes."""
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
     from nodeagent.publish.nfd import ThroughNfd  # noqa: PLC0415
 
     server = ThroughNfd(_feature_file(chosen, settings), None, prefix=settings.prefix)
     look = _looker(chosen, settings, None)
-    return Cycle(settings, look=look, server=server, memory=memory)
+    return Cycle(settings, look=look, server=server, memory=kept.memory, journal=kept.journal)
 
 
 @contextlib.contextmanager
 def _in_a_cluster(
-    chosen: Chosen, settings: Settings, bell: Bell, memory: Memory, kubeconfig: str | None
+    chosen: Chosen, settings: Settings, bell: Bell, kept: Kept, kubeconfig: str | None
 ) -> Iterator[Cycle]:
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
     from nodeagent.agent.duty import Cluster  # noqa: PLC0415
@@ -225,16 +244,19 @@ def _in_a_cluster(
         stack.callback(followed.end)
         config = chosen.config
         say = Events(api, settings.node).say if config.authority or config.repair else _unheard
-        cluster = Cluster(settings.node, followed, client, say, settings.boot_id)
+        cluster = Cluster(
+            settings.node, followed, client, say, settings.boot_id, journal=kept.journal
+        )
         devices, duty = _authority(chosen, stack, bell, api, cluster)
         yield Cycle(
             settings,
             look=_looker(chosen, settings, devices),
             server=_sink(chosen, settings, api, followed),
-            memory=memory,
+            memory=kept.memory,
             duty=duty,
             aside=aside(chosen.config, api, cluster),
             say=say,
+            journal=kept.journal,
         )
 
 

@@ -9,14 +9,18 @@ from nodeagent.model.findings import Finding, Judgement
 VERSION = 1
 
 
-def document(judgement: Judgement, facts: Facts) -> dict[str, Any]:
-    """Plain values only: strings, numbers, lists and objects."""
+def document(judgement: Judgement, facts: Facts, *, wanted_by: str = "") -> dict[str, Any]:
+    """Plain values only: strings, numbers, lists and objects.
+
+    `wanted_by`: who asked the agent of this host for the mode, where that is what counts.
+    """
     source = facts.source
     return {
         "version": VERSION,
         "verdict": judgement.ready.value,
         "profile": judgement.profile.value,
         "wanted_mode": judgement.wanted.value if judgement.wanted else None,
+        **({"wanted_by": safe(wanted_by)} if wanted_by else {}),
         "root": _finding(judgement.root) if judgement.root else None,
         "todo": [_finding(each) for each in judgement.todo],
         "levels": {
@@ -111,6 +115,15 @@ def _finding(each: Finding) -> dict[str, Any]:
             "note": remedy.note,
         },
     }
+
+
+def clean(value: Any) -> Any:  # noqa: ANN401 - plain values
+    """The same with every text made safe."""
+    if isinstance(value, dict):
+        return {key: clean(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [clean(each) for each in value]
+    return safe(value) if isinstance(value, str) else value
 
 
 def safe(text: str) -> str:

@@ -31,20 +31,23 @@ def plain(text: str, _colour: str) -> str:
     return text
 
 
-def report(
+def report(  # noqa: PLR0913 - how it is drawn is no part of what was found
     judgement: Judgement,
     source: Source,
     *,
     paint: Paint = plain,
     verbose: bool,
     place: str = "",
+    wanted_by: str = "",
 ) -> str:
     """The whole report; the verdict and its root cause are within the first six lines.
 
     `place`: the options that chose the host, for a command that the report proposes.
+    `wanted_by`: who asked the agent of this host for the mode.
     """
     parts = [
         *_head(judgement, source, paint),
+        *_by(wanted_by),
         *_todo(judgement, paint),
         *_levels(judgement, paint),
         *_warnings(judgement, paint),
@@ -73,6 +76,11 @@ def _head(judgement: Judgement, source: Source, paint: Paint) -> Iterator[str]:
     if len(lines) > _MAX_ROOT_LINES:
         lines = [*lines[: _MAX_ROOT_LINES - 1], lines[_MAX_ROOT_LINES - 1][: WIDTH - 2] + " …"]
     yield from lines
+
+
+def _by(wanted_by: str) -> Iterator[str]:
+    if wanted_by:
+        yield from _wrap(f"the agent here is asked for that mode by {wanted_by}", "  ")
 
 
 def _todo(judgement: Judgement, paint: Paint) -> Iterator[str]:

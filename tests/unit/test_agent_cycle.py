@@ -10,6 +10,7 @@ import pytest
 
 from nodeagent.agent.backoff import Backoff
 from nodeagent.agent.cycle import CC_MODE, Cycle, Look, Settings
+from nodeagent.agent.journal import Journal
 from nodeagent.agent.memory import Memory
 from nodeagent.errors import HostError
 from nodeagent.kube.failures import BusyError, UnreachableError
@@ -115,7 +116,13 @@ def cycle(store: Away, host: Host, time: Time) -> Cycle:
     return agent(store, host, time)
 
 
-def agent(store: Away, host: Host, time: Time, **more: Any) -> Cycle:  # noqa: ANN401
+def agent(
+    store: Away,
+    host: Host,
+    time: Time,
+    journal: Journal | None = None,
+    **more: Any,  # noqa: ANN401
+) -> Cycle:
     clock = Clock(START)
     settings: dict[str, Any] = {"profile": Profile.SNP_GPU, "mode": None, "boot_id": "b1"} | more
     return Cycle(
@@ -124,6 +131,7 @@ def agent(store: Away, host: Host, time: Time, **more: Any) -> Cycle:  # noqa: A
         server=ApiServer(store, now=clock),
         memory=Memory(None, "b1", clock),
         backoff=Backoff(time, draw=lambda _low, high: high),
+        journal=journal,
     )
 
 
