@@ -6,6 +6,8 @@ import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
+import yaml
+
 from tests.controlplane import words
 from tests.controlplane.agents import Agents
 from tests.controlplane.operator import DEPLOY, OPERANDS, PGPU, Operator
@@ -82,7 +84,8 @@ class Site:
     def spoil_token(self) -> None:
         """Refused from now on, as one is after its time: its account is another one."""
         path = f"/api/v1/namespaces/{words.NAMESPACE}/serviceaccounts"
-        token = self.plane.node_token(words.MANAGE, words.NAMESPACE, self.node)
+        kubeconfig = self._folder / f"{self.node}-{words.MANAGE}.kubeconfig"
+        token = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"]
         self.plane.api.delete(f"{path}/{words.MANAGE}")
         self.plane.api.create(path, {"metadata": {"name": words.MANAGE}})
 
