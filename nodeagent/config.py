@@ -67,7 +67,8 @@ class Config:
 
     `sink`: who writes our labels to the Node. `features_d`: a folder beneath `--root`.
     `announce`: whether the API server is asked and told anything at all. `taint`: whether a
-    node that is not ready keeps pods away that do not tolerate it.
+    node that is not ready keeps pods away that do not tolerate it. `textfile`: where metrics
+    are written for node_exporter.
 
     `guest_memory` in bytes; `floors` and `floors_key` are files, empty where there is none.
     `authority`: whether `run` may switch modes. A switch that could not begin for
@@ -91,6 +92,7 @@ class Config:
     features_d: str = "/etc/kubernetes/node-feature-discovery/features.d"
     announce: bool = True
     taint: bool = False
+    textfile: str = ""
     floors: str = ""
     floors_key: str = ""
     require_floors: bool = False
@@ -194,6 +196,13 @@ def _file(value: object) -> str:
     return text
 
 
+def _textfile(value: object) -> str:
+    text = _file(value)
+    if not (text.startswith("/") and text.endswith(".prom")):
+        raise ValueError("must be the whole path of a file that ends in .prom")
+    return text
+
+
 def _folder(value: object) -> str:
     text = _file(value)
     if not text.startswith("/") or ".." in text.split("/"):
@@ -258,6 +267,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "features_d": _folder,
     "announce": _truth,
     "taint": _truth,
+    "textfile": _textfile,
     "floors": _file,
     "floors_key": _file,
     "require_floors": _truth,

@@ -48,6 +48,8 @@ class Look:
     watched: Watched = field(default_factory=dict)
     devices: DeviceStanding | None = None
     """For the authority alone: what a switch to the wanted mode goes by."""
+    gpus: tuple[str, ...] = ()
+    asids_used: int | None = None
 
 
 Looker = Callable[[CcMode | None, Mapping[str, Sighting], NodeSays | None], Look]
@@ -84,6 +86,13 @@ class _Standing:
     asked: str = ""
 
 
+Told = Callable[[Look | None, Mapping[str, CcMode], bool], object]
+
+
+def uncounted(_look: Look | None, _modes: Mapping[str, CcMode], _is_ready: bool) -> None:
+    """Nobody wants to know."""
+
+
 class Cycle:
     """Does one cycle a call. What it keeps between two is small, and is lost without harm."""
 
@@ -99,8 +108,12 @@ class Cycle:
         aside: Aside | None = None,
         say: Callable[[Said], object] = lambda _said: None,
         journal: Journal | None = None,
+        told: Told = uncounted,
     ) -> None:
-        """`duty`: where we may be the one who switches modes here. `say` tells of transitions."""
+        """`duty`: where we may be the one who switches modes here. `say` tells of transitions.
+
+        `told` hears what each look found, and whether it makes ready, before a switch goes on.
+        """
         self._settings = settings
         self._look = look
         self._server = server
@@ -112,6 +125,7 @@ class Cycle:
         self._journal = journal or Journal(None)
         self._authority = NOBODY if duty is None else US
         self._asker = ""
+        self._told = told
         self._standing = _kept(server)
         self._asked = ""
         self._wish: CcMode | None = None
@@ -137,6 +151,8 @@ class Cycle:
         show = self._settle(wanted, node, ahead)
         line = f"{wanted.condition.reason}: {wanted.condition.message}"
         self._tell(line)
+        is_ready = f"{self._settings.prefix}ready" in show.labels
+        self._told(look if isinstance(look, Look) else None, self._memory.modes, is_ready)
         other = self._duty.claim.other if self._duty else ""
         if other:  # two who write one Node would undo each other's words
             self._defer(other)

@@ -49,6 +49,7 @@ from nodeagent.publish.apiserver import rfc3339, utc_now
 from nodeagent.steps import cluster as steps
 
 WAIT_S = 0.5
+BACK = "rolled_back"
 _CONFLICT_S = 0.1
 _QUEUE_S = (3.0, 7.0)
 _MOST_STEPS = 64
@@ -88,6 +89,8 @@ class Cluster(NamedTuple):
     evictions: Evictions | None = None
     """Where pods may be asked to go."""
     journal: Journal = Journal(None)
+    ended: Callable[[str, float], object] = lambda _result, _seconds: None
+    """Hears how each switch ended, and after how many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,8 @@ class Duty:
         self._terms = terms
         self._source, self._client = cluster.source, cluster.client
         self._say = cluster.say
+        self._ended_as = cluster.ended
+        self._is_back = False
         self._evictions = cluster.evictions
         self._journal = cluster.journal
         self.claim = terms.claim
@@ -327,6 +332,7 @@ class Duty:
         elif isinstance(step, Finish):
             self._say(_ended_event(step, seconds))
             self._journal.ended(step.note, step.result, seconds)
+            self._ended_as(BACK if self._is_back else step.result, seconds)
             if step.result in {plan.DONE, plan.FAILED}:
                 self._slots.ended(step.note.want, failed=step.result == plan.FAILED)
         self._told = ""
@@ -363,6 +369,7 @@ class Duty:
                 log.warning("the switch did not begin: %s", chain(error))
                 return
         failed = [each for each in ends if each.end in {End.FAILED, End.BACK}]
+        self._is_back = bool(failed) and all(each.end is End.BACK for each in failed)
         if failed:
             why = "; ".join(_why(each) for each in failed)
             log.warning("the switch to %s failed: %s", note.want, why)

@@ -1,4 +1,4 @@
-"""Liveness and readiness over HTTP (kubernetes.md §6.4), for a probe and nobody else."""
+"""Liveness, readiness and metrics over HTTP (kubernetes.md §6.3, §6.4)."""
 
 import socket
 import socketserver
@@ -18,6 +18,9 @@ AT_LEAST_S = 10.0
 """A busy machine may keep us from running for seconds; that is no reason to restart us."""
 CYCLE_S = 90.0
 """What one cycle may take on top: four calls that all run into their timeouts, and the look."""
+
+
+Told = Callable[[], tuple[bytes, str]]
 
 
 class Pulse:
@@ -53,8 +56,10 @@ class Pulse:
 
 
 @contextmanager
-def serving(address: str, pulse: Pulse) -> Iterator[None]:
+def serving(address: str, pulse: Pulse, metrics: Told | None = None) -> Iterator[None]:
     """Answer on HOST:PORT while inside; an empty address answers nowhere.
+
+    `metrics` gives what /metrics answers, and of which type that is.
 
     Raises UsageError for another shape of address, HostError where it cannot be had.
     """
@@ -62,6 +67,7 @@ def serving(address: str, pulse: Pulse) -> Iterator[None]:
         yield
         return
     server = _listen(*_parsed(address), pulse)
+    server.metrics = metrics
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     try:
         yield
@@ -101,6 +107,7 @@ class _Server(socketserver.ThreadingTCPServer):
         wide = self._both or ":" in host
         self.address_family = socket.AF_INET6 if wide else socket.AF_INET
         self.pulse = pulse
+        self.metrics: Told | None = None
         super().__init__((host, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
@@ -126,8 +133,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(pulse.is_alive, "the loop has stopped")
             case "/readyz":
                 self._answer(pulse.is_ready, "nothing was published yet")
+            case "/metrics" if self.server.metrics:
+                self._send(HTTPStatus.OK, *self.server.metrics())
             case _:
-                self._say(HTTPStatus.NOT_FOUND, "there are /healthz and /readyz")
+                self._say(HTTPStatus.NOT_FOUND, "there are /healthz, /readyz and /metrics")
 
     def _answer(self, good: bool, otherwise: str) -> None:
         if good:
@@ -136,9 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(HTTPStatus.SERVICE_UNAVAILABLE, otherwise)
 
     def _say(self, status: HTTPStatus, line: str) -> None:
-        body = f"{line}\n".encode()
+        self._send(status, f"{line}\n".encode(), "text/plain; charset=utf-8")
+
+    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
         self.send_response_only(status)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

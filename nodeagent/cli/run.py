@@ -17,28 +17,24 @@ from nodeagent.config import checked
 from nodeagent.errors import ClusterError, HostError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from nodeagent.agent.asking import Answers
     from nodeagent.agent.bell import Bell
-    from nodeagent.agent.cycle import Cycle, Looker, Settings
+    from nodeagent.agent.cycle import Cycle, Done, Looker, Settings, Told
     from nodeagent.agent.duty import Cluster, Duty
-    from nodeagent.agent.following import Followed
     from nodeagent.agent.journal import Journal
     from nodeagent.agent.memory import Memory
+    from nodeagent.cli.counting import Counts
     from nodeagent.cli.options import Chosen
     from nodeagent.cli.switcher import Devices
     from nodeagent.kube.client import Api
     from nodeagent.kube.events import Said
-    from nodeagent.kube.node import NodeView
     from nodeagent.model.facts import Facts
     from nodeagent.model.findings import Judgement
     from nodeagent.model.pci import Sighting
     from nodeagent.model.runtime import NodeSays
     from nodeagent.model.words import CcMode
-    from nodeagent.publish.features_d import FeaturesD
-    from nodeagent.publish.node_feature import NodeFeatures
-    from nodeagent.publish.sink import Sink
     from nodeagent.report.drift import Watched
     from nodeagent.seams import Machine
 
@@ -156,23 +152,34 @@ def command(  # noqa: PLR0913 - one for each option
         prefix=chosen.config.prefix,
     )
     live = chosen.capture is None and chosen.sim is None
+    where = chosen.config.health if health is None else health
+    counts = _counts(config.textfile) if config.textfile or (where and not once) else None
     with (
         listening(live=live and not once) as ear,
         Bell(ear) as bell,
-        agent(chosen, settings, bell, kubeconfig=kubeconfig, run_dir=run_dir) as cycle,
+        agent(
+            chosen, settings, bell, kubeconfig=kubeconfig, run_dir=run_dir, counts=counts
+        ) as cycle,
     ):
+        measured = counts.measured(cycle) if counts else cycle
         if once:
-            return _once(cycle)
-        where = chosen.config.health if health is None else health
-        _loop(cycle, bell, period_s, where)
+            return _once(measured)
+        _loop(measured, bell, period_s, where, counts)
     return 0
 
 
 class Kept(NamedTuple):
-    """What outlives the agent: sightings, and what it tells on the node itself."""
+    """What outlives the agent: sightings, and what it tells on the node itself; and its counts."""
 
     memory: Memory
     journal: Journal
+    counts: Counts | None
+
+    @property
+    def told(self) -> Told:
+        from nodeagent.agent.cycle import uncounted  # noqa: PLC0415
+
+        return self.counts.told if self.counts else uncounted
 
 
 def _journal(chosen: Chosen, settings: Settings, run_dir: str) -> Journal:
@@ -185,9 +192,21 @@ def _journal(chosen: Chosen, settings: Settings, run_dir: str) -> Journal:
     return Journal(folder, kept, Status(settings.node, settings.profile.value, process))
 
 
+def _counts(textfile: str) -> Counts:
+    from nodeagent.cli.counting import Counts  # noqa: PLC0415 - 1.5 MiB, where it is asked for
+
+    return Counts(textfile)
+
+
 @contextlib.contextmanager
-def agent(
-    chosen: Chosen, settings: Settings, bell: Bell, *, kubeconfig: str | None, run_dir: str
+def agent(  # noqa: PLR0913 - one for each option
+    chosen: Chosen,
+    settings: Settings,
+    bell: Bell,
+    *,
+    kubeconfig: str | None,
+    run_dir: str,
+    counts: Counts | None = None,
 ) -> Iterator[Cycle]:
     """Its cycle, with what it keeps and whom it writes to.
 
@@ -199,7 +218,7 @@ def agent(
         simulated = machine.source.simulated
     # What a simulated machine showed must never be taken for a sighting of this one.
     memory = Memory(None if simulated else run_dir, settings.boot_id)
-    kept = Kept(memory, _journal(chosen, settings, run_dir))
+    kept = Kept(memory, _journal(chosen, settings, run_dir), counts)
     if chosen.config.announce:
         with _in_a_cluster(chosen, settings, bell, kept, kubeconfig) as cycle:
             yield cycle
@@ -207,14 +226,27 @@ def agent(
         yield _alone(chosen, settings, kept)
 
 
+def _api(kubeconfig: str | None, counts: Counts | None) -> Api:
+    from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
+
+    if counts is None:
+        return Api(kubeconfig or None)
+    return Api(kubeconfig or None, counts.metrics.answered)
+
+
 def _alone(chosen: Chosen, settings: Settings, kept: Kept) -> Cycle:
     """Without an API server, and without the 35 MiB that talking to one takes."""
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
-    from nodeagent.publish.nfd import ThroughNfd  # noqa: PLC0415
+    from nodeagent.cli import sinks  # noqa: PLC0415
 
-    server = ThroughNfd(_feature_file(chosen, settings), None, prefix=settings.prefix)
-    look = _looker(chosen, settings, None)
-    return Cycle(settings, look=look, server=server, memory=kept.memory, journal=kept.journal)
+    return Cycle(
+        settings,
+        look=_looker(chosen, settings, None),
+        server=sinks.alone(chosen, settings),
+        memory=kept.memory,
+        journal=kept.journal,
+        told=kept.told,
+    )
 
 
 @contextlib.contextmanager
@@ -224,15 +256,15 @@ def _in_a_cluster(
     from nodeagent.agent.cycle import Cycle  # noqa: PLC0415
     from nodeagent.agent.duty import Cluster  # noqa: PLC0415
     from nodeagent.agent.following import Followed, minded  # noqa: PLC0415
+    from nodeagent.cli import sinks  # noqa: PLC0415
     from nodeagent.cli.aside import aside  # noqa: PLC0415
-    from nodeagent.kube.client import Api  # noqa: PLC0415 - takes 0.2 s and 35 MiB
     from nodeagent.kube.events import Events  # noqa: PLC0415
     from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
     from nodeagent.labels import condition_type  # noqa: PLC0415
 
     kind = condition_type(settings.prefix)
     with contextlib.ExitStack() as stack:
-        api, other = (_closing(stack, Api(kubeconfig or None)) for _ in range(2))
+        api, other = (_closing(stack, _api(kubeconfig, kept.counts)) for _ in range(2))
         client = NodeClient(api, condition_type=kind)
         followed = Followed(
             client,
@@ -247,67 +279,20 @@ def _in_a_cluster(
         cluster = Cluster(
             settings.node, followed, client, say, settings.boot_id, journal=kept.journal
         )
+        if kept.counts:
+            cluster = cluster._replace(ended=kept.counts.metrics.switched)
         devices, duty = _authority(chosen, stack, bell, api, cluster)
         yield Cycle(
             settings,
             look=_looker(chosen, settings, devices),
-            server=_sink(chosen, settings, api, followed),
+            server=sinks.through(chosen, settings, api, followed),
             memory=kept.memory,
             duty=duty,
             aside=aside(chosen.config, api, cluster),
             say=say,
             journal=kept.journal,
+            told=kept.told,
         )
-
-
-def _sink(chosen: Chosen, settings: Settings, api: Api, followed: Followed) -> Sink:
-    from nodeagent.kube.nodes import NodeClient  # noqa: PLC0415
-    from nodeagent.labels import condition_type, taint  # noqa: PLC0415
-    from nodeagent.publish.apiserver import ApiServer  # noqa: PLC0415
-
-    config, prefix = chosen.config, settings.prefix
-    client, ours = NodeClient(api, condition_type=condition_type(prefix)), taint(prefix)
-
-    def set_taint(node: NodeView, is_on: bool) -> NodeView:
-        return followed.wrote(client.set_taint(node, ours, is_on=is_on))
-
-    is_direct = config.sink == "api"
-    server = ApiServer(
-        followed, prefix=prefix, by_nfd=not is_direct, taint=set_taint if config.taint else None
-    )
-    if is_direct:
-        return server
-    from nodeagent.publish.nfd import ThroughNfd  # noqa: PLC0415 - most have no use for it
-
-    is_file = config.sink == "features.d"
-    shelf = _feature_file(chosen, settings) if is_file else _feature_object(chosen, settings, api)
-    return ThroughNfd(shelf, server, prefix=prefix)
-
-
-def _feature_object(chosen: Chosen, settings: Settings, api: Api) -> NodeFeatures:
-    from nodeagent.kube.features import FeatureClient  # noqa: PLC0415
-    from nodeagent.publish.node_feature import NodeFeatures  # noqa: PLC0415
-
-    client = FeatureClient(
-        api,
-        namespace=chosen.config.namespace,
-        node=settings.node,
-        boot_key=f"{settings.prefix}boot-id",
-    )
-    return NodeFeatures(client, boot_id=settings.boot_id)
-
-
-def _feature_file(chosen: Chosen, settings: Settings) -> FeaturesD:
-    from nodeagent.publish.features_d import FeaturesD  # noqa: PLC0415
-
-    file = FeaturesD(
-        chosen.config.features_d,
-        root=chosen.root or "/",
-        boot_id=settings.boot_id,
-        period_s=chosen.config.period_s,
-    )
-    file.begin()
-    return file
 
 
 def _closing(stack: contextlib.ExitStack, api: Api) -> Api:
@@ -332,18 +317,20 @@ def _authority(
     return devices, stack.enter_context(on_duty(chosen, devices, api, cluster))
 
 
-def _loop(cycle: Cycle, bell: Bell, period_s: float, health: str) -> None:
+def _loop(
+    cycle: Callable[[], Done], bell: Bell, period_s: float, health: str, counts: Counts | None
+) -> None:
     from nodeagent.agent import loop  # noqa: PLC0415
     from nodeagent.agent.health import Pulse, serving  # noqa: PLC0415
     from nodeagent.agent.notify import Notifier  # noqa: PLC0415
 
     pulse = Pulse(period_s)
     notifier = Notifier(os.environ, os.getpid())
-    with serving(health, pulse):
+    with serving(health, pulse, counts.text if counts else None):
         loop.run(cycle, period_s=period_s, bell=bell, pulse=pulse, notifier=notifier)
 
 
-def _once(cycle: Cycle) -> int:
+def _once(cycle: Callable[[], Done]) -> int:
     """3 where the look or the writing failed: why was logged."""
     done = cycle()
     if done.ready is None or not done.published:
@@ -382,9 +369,25 @@ def _looker(chosen: Chosen, settings: Settings, devices: Devices | None) -> Look
             _held(facts),
             _watched(facts, judgement),
             standing,
+            _gpus(facts),
+            _asids_used(facts),
         )
 
     return look
+
+
+def _gpus(facts: Facts) -> tuple[str, ...]:
+    from nodeagent.model.pci import Devices  # noqa: PLC0415
+
+    devices = facts.devices
+    return tuple(each.bdf for each in devices.gpus) if isinstance(devices, Devices) else ()
+
+
+def _asids_used(facts: Facts) -> int | None:
+    from nodeagent.model.seen import Unreadable  # noqa: PLC0415
+
+    used = facts.kernel.misc_current
+    return None if used is None or isinstance(used, Unreadable) else used.get("sev_es")
 
 
 @contextlib.contextmanager

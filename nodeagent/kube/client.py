@@ -5,7 +5,7 @@ Node, images and all, into thousands of objects.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import urllib3.exceptions
@@ -36,8 +36,14 @@ class Api:
     and a kubelet's certificate both rotate, and the library re-reads only the former.
     """
 
-    def __init__(self, kubeconfig: str | None) -> None:
+    def __init__(
+        self,
+        kubeconfig: str | None,
+        answered: Callable[[str, int | None], object] = lambda _verb, _status: None,
+    ) -> None:
+        """`answered` hears of each request: its verb, and the status or None for no answer."""
         self._kubeconfig = kubeconfig
+        self._answered = answered
         self._api: ApiClient | None = None
 
     def close(self) -> None:
@@ -74,7 +80,7 @@ class Api:
         Silence longer than `read_s` ends it with UnreachableError: a connection may be dead
         without a word.
         """
-        response = self._open("GET", path, None, JSON, (TIMEOUT_S[0], read_s))
+        response = self._open("WATCH", path, None, JSON, (TIMEOUT_S[0], read_s))
         if response.status >= 300:
             told = _parsed(_whole(response))
             after = response.headers.get("Retry-After")
@@ -102,12 +108,16 @@ class Api:
             self._api = _connect(self._kubeconfig)
         host: str = self._api.configuration.host
         headers = _headers(self._api, kind)
+        verb = "GET" if method == "WATCH" else method
         try:
-            return self._api.call_api(
-                method, host + path, headers, body=body, _request_timeout=timeout
+            response = self._api.call_api(
+                verb, host + path, headers, body=body, _request_timeout=timeout
             )
         except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
+            self._answered(method, None)
             raise UnreachableError(f"cannot reach the API server {host}") from _innermost(error)
+        self._answered(method, response.status)
+        return response
 
 
 def _whole(response: Any) -> bytes:  # noqa: ANN401

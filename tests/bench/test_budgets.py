@@ -1,9 +1,11 @@
 """The budgets, as ratios within one run; absolute figures are printed and not asserted."""
 
+import socket
 import subprocess
 import sys
 import tarfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +29,7 @@ CYCLE_LIMIT = 0.5
 CAPTURE_BYTES = 2 << 20
 CAPTURE_S = 2.0
 RUN_EXTRA_MIB = 12.0
-LIBRARIES = "click, yaml, kubernetes"
+LIBRARIES = "click, yaml, kubernetes, prometheus_client"
 # What a plain check has no use for; each would cost every start some milliseconds.
 NOT_IMPORTED = {
     *("kubernetes", "yaml", "urllib3", "requests", "ssl", "http", "socketserver", "asyncio"),
@@ -122,13 +124,18 @@ def test_run_keeps_little_more_than_its_libraries(
 ) -> None:
     plane.add_node("bench")
     agents = Agents(plane, tmp_path)
-    agent = agents.start("bench", large, "--publish-simulated")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    health = ("--health", f"127.0.0.1:{port}")  # as the DaemonSet has it, and with it the metrics
+    agent = agents.start("bench", large, "--publish-simulated", *health)
     try:
         eventually(
             lambda: plane.node("bench")["metadata"]["labels"].get("nodeagent.io/ready") == "true",
             within_s=120,
         )
-        time.sleep(15)  # some cycles more: what grows would show
+        for _ in range(15):  # some cycles and scrapes more: what grows would show
+            time.sleep(1)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).close()
         run_mib = resident_mib(agent.pid)
     finally:
         agents.end()
