@@ -4,9 +4,11 @@ Never both for one label: NFD removes every label that it believes to be its own
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
+from nodeagent.errors import AgentError
 from nodeagent.kube.node import NodeView
 from nodeagent.publish.apiserver import ApiServer
 from nodeagent.publish.sink import Show
@@ -53,6 +55,11 @@ class ThroughNfd:
         return node
 
     def unlist(self, node: NodeView, keys: frozenset[str]) -> NodeView:
+        """With `ready` in NFD's hands too. What fails here the cycle after it does again."""
+        with suppress(AgentError):
+            stands = dict(self._shelf.stands())
+            if stands.pop(f"{self._prefix}ready", None):
+                self._shelf.show(stands, node)
         return self._server.unlist(node, keys) if self._server else node
 
     def standing(self, node: NodeView) -> Mapping[str, str]:

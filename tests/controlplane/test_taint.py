@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nodeagent.kube.client import Api
+from nodeagent.kube.failures import ConflictError
+from nodeagent.kube.nodes import NodeClient
 from tests.controlplane import words
 from tests.controlplane.machine import Machine
 from tests.controlplane.test_publishing import (
@@ -24,10 +27,12 @@ from tests.real.api import ApiError
 from tests.real.wait import eventually, throughout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.controlplane.agents import Agents
-    from tests.real.api import Api, Object
+    from tests.real.api import Api as PlainApi
+    from tests.real.api import Object
     from tests.real.plane import ControlPlane
     from tests.real.process import Process
 
@@ -127,6 +132,29 @@ def test_without_the_right_the_lack_is_named_once_and_labels_are_told(
     until_ready(plane, node)
 
 
+@pytest.fixture
+def client(agents: Agents, node: str) -> Iterator[NodeClient]:
+    api = Api(str(agents.kubeconfig(node, account=words.MANAGE)))
+    yield NodeClient(api, condition_type=words.CONDITION)
+    api.close()
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+@pytest.mark.parametrize("were", [[], [OURS]])
+def test_what_others_did_meanwhile_is_not_undone(
+    plane: ControlPlane, client: NodeClient, node: str, is_on: bool, were: list[Object]
+) -> None:
+    plane.api.patch(words.node_path(node), {"spec": {"taints": were}})
+    seen = client.get(node)
+    assert seen is not None
+    plane.api.patch(words.node_path(node), {"spec": {"taints": [THEIRS, *were]}})
+
+    with pytest.raises(ConflictError):
+        client.set_taint(seen, OURS, is_on=is_on)
+
+    assert taints(plane, node) == [THEIRS, *were]
+
+
 FOREIGN: dict[str, list[Object]] = {
     "evicting": [OURS | {"effect": "NoExecute"}],
     "another key": [{"key": f"{words.PREFIX}other", "effect": "NoSchedule"}],
@@ -135,13 +163,13 @@ FOREIGN: dict[str, list[Object]] = {
 
 
 @pytest.fixture
-def thief(plane: ControlPlane, node: str) -> Api:
+def thief(plane: ControlPlane, node: str) -> PlainApi:
     return plane.api_as(plane.node_token(words.MANAGE, words.NAMESPACE, node))
 
 
 @pytest.mark.parametrize("what", FOREIGN)
 def test_the_token_can_set_no_other_taint(
-    plane: ControlPlane, thief: Api, node: str, what: str
+    plane: ControlPlane, thief: PlainApi, node: str, what: str
 ) -> None:
     plane.api.patch(words.node_path(node), {"spec": {"taints": [THEIRS]}})
     wanted = [*([] if what == "somebody else's gone" else [THEIRS]), *FOREIGN[what]]

@@ -1,5 +1,6 @@
 """Labels by way of NFD's feature file: what stands there, for how long, and in which order."""
 
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -16,8 +17,10 @@ from nodeagent.publish import features_d
 from nodeagent.publish.apiserver import ApiServer
 from nodeagent.publish.features_d import FeaturesD, Written, parse, text
 from nodeagent.publish.nfd import ThroughNfd
+from nodeagent.publish.rights import AGAIN_S, Rights
 from nodeagent.publish.sink import Show
 from tests.real import nfd
+from tests.unit.test_agent_cycle import Time
 from tests.unit.test_publish import BAD, GOOD, START, Clock, Store, show
 
 READY = f"{PREFIX}ready"
@@ -315,6 +318,33 @@ def test_ready_does_not_stand_while_nobody_knows_what_was_asked_for(
     assert file.stands() == {f"{PREFIX}gpu.count": "8"}
 
 
+def test_the_condition_tells_the_truth_even_where_the_file_cannot(
+    sink: ThroughNfd, store: Store, folder: Path
+) -> None:
+    sink.publish(meet(sink, store), show("ready"))
+    for path in (folder / features_d.NAME, folder):
+        path.rename(path.with_suffix(".gone"))
+
+    with pytest.raises(HostError):
+        sink.publish(store.get("n"), show(condition=BAD))
+
+    assert store.condition
+    assert store.condition.status == "False"
+
+
+def test_ready_leaves_the_file_when_another_mode_is_asked_for(
+    sink: ThroughNfd, store: Store, file: FeaturesD
+) -> None:
+    compat = frozenset({COMPAT_READY})
+    labels = {READY: "true", f"{PREFIX}snp": "true", COMPAT_READY: "true"}
+    sink.publish(meet(sink, store), Show(labels, "{}", GOOD, compat))
+
+    sink.unlist(store.get("n"), compat)
+
+    assert file.stands() == {f"{PREFIX}snp": "true"}
+    assert store.labels == {}
+
+
 def test_without_an_api_server_the_file_is_all(file: FeaturesD) -> None:
     sink = ThroughNfd(file, None, prefix=PREFIX)
 
@@ -350,4 +380,27 @@ def test_without_the_right_to_patch_a_node_the_file_is_kept_and_the_lack_named_o
     assert [line.rpartition(" without that right ")[2] for line in told] == [
         f"the condition {PREFIX}ConfidentialReady is off",
         "the report is off",
+    ]
+
+
+def test_a_right_that_is_missing_is_asked_for_again_after_a_while_and_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "nodeagent")
+    time, asked = Time(), []
+    rights = Rights(time)
+
+    def refused() -> str:
+        asked.append(time.now)
+        raise RefusedError("no")
+
+    for time.now in (0.0, 1.0, AGAIN_S, AGAIN_S + 1):
+        assert rights.tried("the taint", "as it was", refused) == "as it was"
+    assert asked == [0.0, AGAIN_S]
+    time.now = 3 * AGAIN_S
+    assert rights.tried("the taint", "as it was", lambda: "done") == "done"
+
+    assert caplog.messages == [
+        "no; without that right the taint is off",
+        "the taint is allowed by now",
     ]
