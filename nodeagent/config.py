@@ -330,11 +330,11 @@ def parse(raw: bytes, name: str) -> Config:
             raise marked.wrong(name, marked.line_of(node), said, hint=error.hint) from None
         except ValueError as error:
             raise marked.wrong(name, marked.line_of(node), f"{key} {error}") from None
-    return checked(replace(Config(), **found))
+    return replace(Config(), **found)
 
 
 def checked(config: Config) -> Config:
-    """UsageError where keys do not go together."""
+    """As `run` needs it, after the command line had its say; UsageError where keys clash."""
     if config.announce:
         return config
     if config.sink != "features.d":
@@ -342,7 +342,7 @@ def checked(config: Config) -> Config:
             f"announce: false leaves nothing to say by sink: {config.sink}",
             hint="only sink: features.d needs no API server",
         )
-    for key in ("authority", "taint"):
+    for key in ("authority", "repair", "taint"):
         if getattr(config, key):
             raise UsageError(f"{key} needs an API server, and announce: false forbids asking one")
     return config

@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from click.shell_completion import BashComplete
 
 from nodeagent import config
 from nodeagent.cli.main import cli, commands
+from nodeagent.errors import UsageError
 from tests.unit.command import run
 
 
@@ -134,6 +136,9 @@ def test_a_host_that_cannot_be_opened_ends_with_3(
         ("prefix: nodeagent.io\n", "1: prefix must be a DNS name and a slash"),
         ("prefix: nvidia.com/\n", "1: prefix belongs to others"),
         ("prefix: -x.io/\n", "1: prefix must be a DNS name in small letters"),
+        ("sink: feature.d\n", "1: sink: unknown sink 'feature.d'"),
+        ("features_d: ../etc\n", "1: features_d must be the whole path of a folder"),
+        ("textfile: /run/x\n", "1: textfile must be the whole path of a file that ends in .prom"),
         ("health: foo\n", "1: health must be HOST:PORT"),
         ("require_floors: 1\n", "1: require_floors must be true or false"),
         ("guest_memory: 64G\n", "1: guest_memory must be a size such as 64Gi"),
@@ -157,6 +162,19 @@ def test_a_wrong_configuration_names_line_and_key(
     told = capsys.readouterr().err
     assert told.startswith(f"nodeagent: {file}:{said}")
     assert "byte string" not in told
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "announce: false leaves nothing to say by sink: api"),
+        ({"sink": "features.d", "taint": True}, "taint needs an API server"),
+        ({"sink": "features.d", "authority": True}, "authority needs an API server"),
+    ],
+)
+def test_who_asks_no_api_server_can_ask_nothing_of_it(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        config.checked(config.Config(announce=False, **keys))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null\n", "{}\n"])
