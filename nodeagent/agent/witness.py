@@ -11,7 +11,9 @@ from nodeagent.model.seen import Seen, Unreadable
 EVERY_S = 10.0
 """The kubelet counts all callers together, and refuses who asks too often (kubernetes.md §3.1)."""
 
-AT_ONCE_S = 1.0
+AT_ONCE_S = 0.0
+"""For the proof before a switch: an answer from before the cordon, however young, is none."""
+
 YOUNG_S = 5.0
 """A kubelet names nobody for up to a second after its start, whoever holds what (node.md §2)."""
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.agent.witness import EVERY_S, YOUNG_S, Witness
+from nodeagent.agent.witness import AT_ONCE_S, EVERY_S, YOUNG_S, Witness
 from nodeagent.host import kubelet_child as child
 from nodeagent.host.podresources import Answer
 from nodeagent.model.cluster import Guest
@@ -161,9 +161,8 @@ def test_the_kubelet_is_asked_every_ten_seconds_at_most() -> None:
 def test_an_answer_is_asked_for_anew_where_it_must_be_fresh() -> None:
     scene = Scene()
     scene.guests()
-    scene.now += 2.0
 
-    scene.guests(within_s=1.0)
+    scene.guests(within_s=AT_ONCE_S)
 
     assert scene.asked == 2
 
