@@ -30,6 +30,7 @@ _COMMANDS = {
     "labels": "Show the labels that would be published, without publishing.",
     "plan": "Show the steps to a mode, without taking any.",
     "run": "The agent: look every period, judge, and publish on the own Node.",
+    "self-test": "Try what the agent's credentials must not be able to do.",
     "sim": "A simulated machine as a process of its own, for --sim.",
     "status": "Say what the agent on this node is doing, and who blocks it.",
     "topology": "Show the PCIe tree from root ports to GPUs: groups, ACS, modes.",
@@ -66,7 +67,7 @@ class Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"nodeagent.cli.{cmd_name}")
+        module = importlib.import_module(f"nodeagent.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -12,6 +12,10 @@ class UnreachableError(ClusterError):
 class RefusedError(ClusterError):
     """401, 403 or a policy's 422: somebody has to grant it; trying again rarely helps."""
 
+    def __init__(self, message: str, *, hint: str | None = None, status: int = 403) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
 
 class MissingError(ClusterError):
     """404: there is no such Node, or no longer."""
@@ -70,7 +74,7 @@ def failure(  # noqa: PLR0913 - one for each part of an answer
         case 422 if "metadata.uid" in fields:
             return ConflictError(message)
         case 401 | 403 | 422:
-            return RefusedError(message, hint=_HINTS[status])
+            return RefusedError(message, hint=_HINTS[status], status=status)
         case 404:
             return MissingError(message)
         case 409:
