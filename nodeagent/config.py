@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nodeagent.errors import UsageError, unknown_word
+from nodeagent.model.probe import Gate
 from nodeagent.model.words import CcMode, Profile
+
+if TYPE_CHECKING:
+    import yaml
 
 DEFAULT_PATH = "/etc/nodeagent/config.yaml"
 SINKS = ("api", "features.d", "nodefeature")
@@ -78,8 +82,8 @@ class Config:
     `pod_resources`: the kubelet's socket, where it is not in its usual folder. `holders`: whether
     pods that were given a GPU are waited for or evicted, those without a controller or with an
     emptyDir only where `evict_unmanaged`. `repair`: whether operands come back that a program
-    left paused, once it has been gone for `repair_after_s`.
-    emptyDir only where `evict_unmanaged`.
+    left paused, once it has been gone for `repair_after_s`. `gate`: a pod of the site's that must
+    end well on a node before it is called ready.
     `state_folder`, beneath `--root`: what is kept over reboots.
     """
 
@@ -112,6 +116,7 @@ class Config:
     evict_unmanaged: bool = False
     repair: bool = False
     repair_after_s: float = 600.0
+    gate: Gate | None = None
     state_folder: str = "/var/lib/nodeagent"
 
 
@@ -291,6 +296,14 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+_GATE: Mapping[str, Callable[[Any], Any]] = {
+    "pod": _file,
+    "deadline_s": _seconds,
+    "valid_s": _soak,
+    "again_s": _seconds,
+}
+
+
 def _yaml_word(value: object) -> str:
     """YAML reads a bare `on` and `off` as truth values; people mean the modes."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else _text(value)
@@ -322,6 +335,9 @@ def parse(raw: bytes, name: str) -> Config:
         return Config()
     found: dict[str, Any] = {}
     for key, node in marked.entries(name, top, [each.name for each in fields(Config)]):
+        if key == "gate":
+            found[key] = _gate(name, node)
+            continue
         value = marked.value_of(name, key, node)
         try:
             found[key] = _PARSERS[key](value)
@@ -333,6 +349,21 @@ def parse(raw: bytes, name: str) -> Config:
     return replace(Config(), **found)
 
 
+def _gate(name: str, top: "yaml.Node") -> Gate:
+    from nodeagent import marked  # noqa: PLC0415
+
+    found: dict[str, Any] = {}
+    for key, node in marked.entries(name, top, Gate._fields):
+        value = marked.value_of(name, key, node)
+        try:
+            found[key] = _GATE[key](value)
+        except ValueError as error:
+            raise marked.wrong(name, marked.line_of(node), f"gate: {key} {error}") from None
+    if "pod" not in found:
+        raise marked.wrong(name, marked.line_of(top), "gate: pod is missing")
+    return Gate(**found)
+
+
 def checked(config: Config) -> Config:
     """As `run` needs it, after the command line had its say; UsageError where keys clash."""
     if config.announce:
@@ -342,7 +373,7 @@ def checked(config: Config) -> Config:
             f"announce: false leaves nothing to say by sink: {config.sink}",
             hint="only sink: features.d needs no API server",
         )
-    for key in ("authority", "repair", "taint"):
+    for key in ("authority", "gate", "repair", "taint"):
         if getattr(config, key):
             raise UsageError(f"{key} needs an API server, and announce: false forbids asking one")
     return config

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from nodeagent.model.findings import Finding, Judgement
 from nodeagent.model.host import POLICY_DEMANDS
+from nodeagent.model.probe import PROBE
 from nodeagent.model.words import CcMode, Level, Profile, Ready, Verdict
 
 PREFIX = "nodeagent.io/"
@@ -98,6 +99,11 @@ def last_switch_key(prefix: str) -> str:
 
 def cordon_key(prefix: str) -> str:
     return f"{prefix}cordoned-by-us"
+
+
+def probe_key(prefix: str) -> str:
+    """The annotation that keeps how the site's probe pod ended."""
+    return f"{prefix}probe"
 
 
 def report_key(prefix: str) -> str:
@@ -273,7 +279,15 @@ def _compat(judgement: Judgement) -> dict[str, _Answer]:
     is_wanted = judgement.wanted in {None, mode}
     fits = gpu is Verdict.PASS or (is_wanted and mode is CcMode.OFF)
     said = _COMPAT_READY.get(mode) if mode and is_wanted and fits else None
+    if said == "true" and _waits_for_probe(judgement):
+        said = None
     return {COMPAT_MODE: mode.value if mode else None, COMPAT_READY: said}
+
+
+def _waits_for_probe(judgement: Judgement) -> bool:
+    """Kata's classes must not place pods where the site's own has not ended well."""
+    found = [each.verdict for each in judgement.findings if each.check == PROBE]
+    return any(verdict is not Verdict.PASS for verdict in found)
 
 
 def withheld(

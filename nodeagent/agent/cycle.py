@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nodeagent import labels as words
@@ -147,6 +147,7 @@ class Cycle:
             node = self._unlist(node)
         look = self._look_around()
         ahead = self._consider(node, look)
+        look = self._gated(look, node, ahead)
         wanted = self._desire(look, node, ahead)
         show = self._settle(wanted, node, ahead)
         line = f"{wanted.condition.reason}: {wanted.condition.message}"
@@ -163,8 +164,9 @@ class Cycle:
         if not published:
             return Done(ready, False, line, self._backoff.left_s or None)
         again_s = self._work(look) if ahead else None
-        if self._aside and self._says and (ahead is None or ahead.step is None):
-            self._aside.work()
+        if self._aside and node and self._says and self._is_of_this_node(look):
+            soon_s = self._aside.work(node, is_busy=_is_busy(ahead))
+            again_s = soon_s if again_s is None else again_s
         return Done(ready, True, line, again_s)
 
     def _defer(self, other: str) -> None:
@@ -241,6 +243,17 @@ class Cycle:
         if told != self._trouble:
             log.warning("%s; looking goes on without it", told)
         self._trouble = told
+
+    def _gated(
+        self, look: Look | AgentError, node: NodeView | None, ahead: Next | None
+    ) -> Look | AgentError:
+        if self._aside is None or isinstance(look, AgentError):
+            return look
+        judgement = self._aside.judged(look.judgement, node, is_busy=_is_busy(ahead))
+        return replace(look, judgement=judgement)
+
+    def _is_of_this_node(self, look: Look | AgentError) -> bool:
+        return isinstance(look, Look) and (self._settings.publish_simulated or not look.simulated)
 
     def _told_of(self, node: NodeView) -> NodeSays | None:
         return self._aside.says(node) if self._aside else node.says
@@ -432,6 +445,10 @@ class Cycle:
         if line != self._said:
             log.info("%s", line)
         self._said = line
+
+
+def _is_busy(ahead: Next | None) -> bool:
+    return ahead is not None and ahead.step is not None
 
 
 def _ready(look: Look | AgentError) -> Ready | None:

@@ -12,6 +12,7 @@ from nodeagent.checks import (
     hazards,
     kernel,
     passthrough,
+    probe,
     runtime,
     sev,
     upkeep,
@@ -27,6 +28,7 @@ from nodeagent.model.cpu import CpuIdentity
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Finding, Judgement, LevelVerdict, Outcome, Values, skip
 from nodeagent.model.policy import NO_POLICY, Policy
+from nodeagent.model.probe import PROBE
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import (
     CcMode,
@@ -72,6 +74,7 @@ def wanted() -> dict[str, tuple[Level, str]]:
         **{name: (facet.level, facet.wants) for name, facet in FACETS.items()},
         **{name: (Level.ENABLED, wants) for name, wants in _BESIDE_TABLE.items()},
         **{check.name: (check.level, check.wants) for check in CHECKS},
+        PROBE: (Level.RUNTIME, probe.WANTS),
     }
 
 

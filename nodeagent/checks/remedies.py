@@ -469,6 +469,19 @@ REMEDIES: Mapping[Code, Remedy] = {
         "set the label back to the value named, by `kubectl label node NODE KEY=VALUE "
         "--overwrite`, or let nodeagent do it with `repair: true`",
     ),
+    Code.PROBE_PENDING: Remedy(
+        Who.CLUSTER, "wait for the probe pod of this node: it runs in the agent's namespace"
+    ),
+    Code.PROBE_FAILED: Remedy(
+        Who.CLUSTER,
+        "find out why the probe pod of the configuration's `gate` does not pass on this node; it "
+        "is tried again by itself",
+    ),
+    Code.PROBE_LATE: Remedy(
+        Who.CLUSTER,
+        "see what kept the probe pod from ending here, or give it more time by `deadline_s` of "
+        "the configuration's `gate`",
+    ),
     Code.LOCKDOWN: Remedy(
         Who.KERNEL,
         "turn Secure Boot off, or remove lockdown= from the kernel command line: kernel lockdown "

@@ -11,6 +11,7 @@ from nodeagent.kube import classes, operands
 
 if TYPE_CHECKING:
     from nodeagent.agent.duty import Cluster
+    from nodeagent.agent.probing import Probing
     from nodeagent.config import Config
     from nodeagent.kube.client import Api
 
@@ -23,4 +24,14 @@ def aside(config: Config, api: Api, cluster: Cluster) -> Aside:
         is_authority=config.authority,
     )
     repairs = Repairs(around, cluster, after_s=config.repair_after_s) if config.repair else None
-    return Aside(around, repairs)
+    return Aside(around, repairs, _probing(config, api, cluster))
+
+
+def _probing(config: Config, api: Api, cluster: Cluster) -> Probing | None:
+    if config.gate is None:
+        return None
+    from nodeagent.agent.probing import Probing, Terms  # noqa: PLC0415 - most have no gate
+    from nodeagent.kube import probes  # noqa: PLC0415
+
+    terms = Terms(config.gate, probes.manifest(config.gate.pod), config.prefix)
+    return Probing(terms, cluster, probes.ProbePods(api, config.namespace))

@@ -275,7 +275,8 @@ def _in_a_cluster(
         followed.start()
         stack.callback(followed.end)
         config = chosen.config
-        say = Events(api, settings.node).say if config.authority or config.repair else _unheard
+        tells = config.authority or config.repair or config.gate
+        say = Events(api, settings.node).say if tells else _unheard
         cluster = Cluster(
             settings.node, followed, client, say, settings.boot_id, journal=kept.journal
         )

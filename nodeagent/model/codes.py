@@ -158,6 +158,11 @@ class Code(StrEnum):
     LABEL_UNWRITTEN = auto()
     OPERAND_LEFT_PAUSED = auto()
 
+    # The site's probe pod.
+    PROBE_PENDING = auto()
+    PROBE_FAILED = auto()
+    PROBE_LATE = auto()
+
     # Looking.
     LOCKDOWN = auto()
     NO_ACCESS = auto()

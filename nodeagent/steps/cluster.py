@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple, assert_never
 
 from nodeagent import labels as words
@@ -108,6 +109,17 @@ def noted(annotations: Mapping[str, str], prefix: str) -> Note | None:
 def last(annotations: Mapping[str, str], prefix: str) -> Mapping[str, object]:
     """How the last switch ended; empty where none did."""
     return _parsed(annotations.get(words.last_switch_key(prefix), ""))
+
+
+def last_ended(annotations: Mapping[str, str], prefix: str) -> float:
+    """When that was, in seconds since 1970; zero where it is not known."""
+    told = last(annotations, prefix)
+    seconds = told.get("seconds")
+    try:
+        began = datetime.fromisoformat(_text(told, "started")).timestamp()
+    except ValueError:
+        return 0.0
+    return began + (seconds if isinstance(seconds, int) else 0)
 
 
 def _parsed(text: str) -> Mapping[str, object]:

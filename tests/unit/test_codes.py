@@ -117,8 +117,11 @@ BESIDE_A_NODE = {
     Code.OVERHEAD_NOT_OFFERED,
     Code.LABEL_UNWRITTEN,
     Code.OPERAND_LEFT_PAUSED,
+    Code.PROBE_PENDING,
+    Code.PROBE_FAILED,
+    Code.PROBE_LATE,
 }
-"""Of what a running agent alone sees: tests/unit/test_around.py has a test of each."""
+"""Of what a running agent alone sees: test_around.py and test_probe.py have a test of each."""
 
 
 def test_every_code_stands_in_a_table() -> None:

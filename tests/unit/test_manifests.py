@@ -272,6 +272,18 @@ def _mounts(component: str | None) -> list[tuple[Object, Object]]:
     return [(mount, volumes[mount["name"]]) for mount in added]
 
 
+def test_the_right_to_make_pods_is_a_grant_of_its_own_and_comes_with_its_policy() -> None:
+    role, binding = _documents("probe/rbac.yaml")
+    [kustomization] = _documents("probe/kustomization.yaml")
+
+    assert [(rule["resources"], rule["verbs"]) for rule in role["rules"]] == [
+        (["pods"], ["get", "create", "delete"])
+    ]
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "nodeagent")
+    assert binding["kind"] == "RoleBinding"
+    assert kustomization["resources"] == ["rbac.yaml", "policy.yaml"]
+
+
 def test_the_right_to_evict_is_a_grant_of_its_own() -> None:
     role, binding = _documents("manage-evict/rbac.yaml")
 
