@@ -41,6 +41,8 @@ class Site:
         **config: object,
     ) -> None:
         self.plane, self.node, self._folder = plane, node, folder
+        self.through: Path | None = None
+        """The kubeconfig of its agent, if not one of its own."""
         self._rate, self._has_operands = rate, has_operands
         self._config = {"authority": True, "period_s": 1.0, **config}
         self._stack = ExitStack()
@@ -65,7 +67,7 @@ class Site:
             self.node,
             *("--sim", str(self.machine.socket), "--config", str(path)),
             *("--publish-simulated", *options),
-            kubeconfig=self.agents.kubeconfig(self.node, account=words.MANAGE),
+            kubeconfig=self.through or self.agents.kubeconfig(self.node, account=words.MANAGE),
         )
 
     def ask(self, mode: str | None) -> None:

@@ -76,11 +76,12 @@ class Slot(NamedTuple):
 class Board:
     """What outlives a program: devices, time, and what is noted of debts. It can be copied."""
 
-    def __init__(self, slots: Mapping[str, Slot]) -> None:
+    def __init__(self, slots: Mapping[str, Slot], host: Machine | None = None) -> None:
+        """`host`: on which the devices are, if not the board of all."""
         self.clock = ManualClock()
         self.found = {bdf: slot.found for bdf, slot in slots.items()}
         self.places = {
-            bdf: _place(slot, self.clock, group, _where(bdf))
+            bdf: _place(slot, self.clock, group, _where(bdf, host))
             for group, (bdf, slot) in enumerate(slots.items(), 1)
         }
         self.owed: dict[str, bytes] = {}
@@ -116,11 +117,12 @@ def _modes(mode: CcMode) -> tuple[int, int, int]:
     return int(mode in {ON, DEVTOOLS}), int(mode is DEVTOOLS), int(mode is PPCIE)
 
 
-def _where(bdf: str) -> tuple[int, int]:
+def _where(bdf: str, host: Machine | None) -> tuple[int, int]:
     """Where the host has its BARs: a device whose registers lie elsewhere is another one."""
-    if bdf not in addresses(8, 4):
+    if host is None and bdf not in addresses(8, 4):
         return BARS
-    text = base(8, 4).files.read(f"/sys/bus/pci/devices/{bdf}/resource", 1 << 14)
+    files = (host or base(8, 4)).files
+    text = files.read(f"/sys/bus/pci/devices/{bdf}/resource", 1 << 14)
     assert isinstance(text, str)
     starts = {bar.number: bar.start for bar in pci_facts.bars(text)}
     return starts[0], starts.get(2, BARS[1])

@@ -308,8 +308,8 @@ CHANGES = [(kind, was, want) for kind in OTHERS for was, want in permutations(ki
 def test_of_other_devices_all_that_is_done_was_foreseen(
     kind: Kind, was: CcMode, want: CcMode, look: str, tmp_path: Path
 ) -> None:
-    board = Board({kind.bdf: Slot(kind.chip, ASLEEP, was)})
     with recalled(str(HOSTS / kind.host)) as host:
+        board = Board({kind.bdf: Slot(kind.chip, ASLEEP, was)}, host)
         here = Place(board, SimMachine(host, board.places, board.clock), Debts(tmp_path))
         if LOOKS[look].roused:
             here.rouse()
