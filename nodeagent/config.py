@@ -1,11 +1,12 @@
 """Settings: /etc/nodeagent/config.yaml, then the command line, which wins."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nodeagent.errors import UsageError, unknown_word
+from nodeagent.errors import UsageError, nearest, unknown_word
+from nodeagent.model.policy import Accepted
 from nodeagent.model.probe import Gate
 from nodeagent.model.words import CcMode, Profile
 
@@ -83,7 +84,7 @@ class Config:
     pods that were given a GPU are waited for or evicted, those without a controller or with an
     emptyDir only where `evict_unmanaged`. `repair`: whether operands come back that a program
     left paused, once it has been gone for `repair_after_s`. `gate`: a pod of the site's that must
-    end well on a node before it is called ready.
+    end well on a node before it is called ready. `accept`: findings that the site lives with.
     `state_folder`, beneath `--root`: what is kept over reboots.
     """
 
@@ -118,6 +119,7 @@ class Config:
     repair_after_s: float = 600.0
     gate: Gate | None = None
     state_folder: str = "/var/lib/nodeagent"
+    accept: tuple[Accepted, ...] = ()
 
 
 def profile(word: str) -> Profile:
@@ -338,7 +340,12 @@ def parse(raw: bytes, name: str) -> Config:
         if key == "gate":
             found[key] = _gate(name, node)
             continue
-        value = marked.value_of(name, key, node)
+        if key == "accept":
+            found[key] = tuple(_accept(name, node))
+            continue
+        value = (
+            marked.whole_of(name, key, node) if key in _LISTS else marked.value_of(name, key, node)
+        )
         try:
             found[key] = _PARSERS[key](value)
         except UsageError as error:
@@ -362,6 +369,68 @@ def _gate(name: str, top: "yaml.Node") -> Gate:
     if "pod" not in found:
         raise marked.wrong(name, marked.line_of(top), "gate: pod is missing")
     return Gate(**found)
+
+
+def _accept(name: str, node: "yaml.Node") -> Iterator[Accepted]:
+    """A list of findings that the site lives with: of each its code, until when, and why."""
+    from nodeagent import marked  # noqa: PLC0415
+
+    codes: set[str] = set()
+    for each in marked.items_of(name, "accept", node):
+        found = {
+            key: (value, marked.value_of(name, key, value))
+            for key, value in marked.entries(name, each, tuple(_ACCEPTED))
+        }
+        for key in _ACCEPTED:
+            if key not in found:
+                raise marked.wrong(name, marked.line_of(each), f"accept lacks {key}")
+        accepted = []
+        for key, (at, value) in found.items():
+            try:
+                accepted.append((key, _ACCEPTED[key](value)))
+            except UsageError as error:
+                raise marked.wrong(name, marked.line_of(at), str(error), hint=error.hint) from None
+            except ValueError as error:
+                raise marked.wrong(name, marked.line_of(at), f"{key} {error}") from None
+        one = Accepted(**dict(accepted))
+        if one.code in codes:
+            raise marked.wrong(name, marked.line_of(each), f"accept has {one.code} twice")
+        codes.add(one.code)
+        yield one
+
+
+def _code(value: object) -> object:
+    from nodeagent.model.codes import Code  # noqa: PLC0415
+
+    known = {each.value.lower(): each for each in Code}
+    word = _text(value)
+    if word not in {each.value for each in Code}:
+        guess = nearest(word, known)
+        hint = f"did you mean {known[guess]}?" if guess else "`nodeagent explain` lists them"
+        raise UsageError(f"unknown code {word!r:.60}", hint=hint)
+    return known[word.lower()]
+
+
+def _day(value: object) -> str:
+    """YAML reads a bare day as a date."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    try:
+        return datetime.strptime(str(value), "%Y-%m-%d").date().isoformat()  # noqa: DTZ007 - a day
+    except ValueError:
+        raise ValueError("must be a day such as 2027-03-31") from None
+
+
+def _why(value: object) -> str:
+    text = " ".join(_text(value).split())
+    if not text or len(text) > _WHY_CHARS or not text.isprintable():
+        raise ValueError(f"must be a reason in words, of at most {_WHY_CHARS} letters")
+    return text
+
+
+_WHY_CHARS = 200
+_ACCEPTED: Mapping[str, Callable[[Any], Any]] = {"code": _code, "until": _day, "why": _why}
+_LISTS = frozenset({"windows"})
 
 
 def checked(config: Config) -> Config:

@@ -340,12 +340,23 @@ def _said(judgement: Judgement, *, hidden: bool) -> tuple[Status, str, str]:
             return Status.UNKNOWN, "CannotTell", seen
         case Ready.YES:
             required = f"every check that profile {judgement.profile} requires passes"
+            required += _waived(judgement.findings)
             return Status.TRUE, "AllChecksPassed", required
         case Ready.NO:
             code = judgement.root.code if judgement.root else None
             return Status.FALSE, code.camel if code else "NotReady", _root_line(judgement)
         case Ready.CANNOT_TELL:
             return Status.UNKNOWN, "CannotTell", _root_line(judgement)
+
+
+def _waived(findings: Iterable[Finding]) -> str:
+    """What is accepted although it fails, and until when."""
+    told = dict.fromkeys(
+        f"{each.code} until {each.accepted.until}"
+        for each in findings
+        if each.accepted and each.is_waived
+    )
+    return f", but for what is accepted: {', '.join(told)}" if told else ""
 
 
 def _root_line(judgement: Judgement) -> str:
@@ -397,6 +408,11 @@ def _entry(finding: Finding) -> dict[str, str]:
         entry["code"] = finding.code.value
     if finding.outcome.device:
         entry["device"] = finding.outcome.device
+    if finding.accepted:
+        entry |= {
+            "accepted_until": finding.accepted.until,
+            "why": _line(finding.accepted.why, _SEEN_BYTES),
+        }
     return entry | {"seen": _line(finding.outcome.seen, _SEEN_BYTES)}
 
 

@@ -67,6 +67,24 @@ def value_of(name: str, key: str, node: "yaml.Node") -> Any:  # noqa: ANN401 - a
         raise wrong(name, line_of(node), f"{key} is no value that YAML knows") from error
 
 
+def whole_of(name: str, key: str, node: "yaml.Node") -> Any:  # noqa: ANN401 - as YAML reads it
+    """A list of such values, or one."""
+    import yaml  # noqa: PLC0415
+
+    if isinstance(node, yaml.SequenceNode):
+        return [value_of(name, key, each) for each in node.value]
+    return value_of(name, key, node)
+
+
+def items_of(name: str, key: str, node: "yaml.Node") -> "Sequence[yaml.Node]":
+    import yaml  # noqa: PLC0415
+
+    if not isinstance(node, yaml.SequenceNode):
+        raise wrong(name, line_of(node), f"{key} must be a list")
+    found: Sequence[yaml.Node] = node.value
+    return found
+
+
 def line_of(node: "yaml.Node") -> int:
     found: int = node.start_mark.line
     return found + 1

@@ -27,7 +27,7 @@ from nodeagent.model.codes import Code
 from nodeagent.model.cpu import CpuIdentity
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Finding, Judgement, LevelVerdict, Outcome, Values, skip
-from nodeagent.model.policy import NO_POLICY, Policy
+from nodeagent.model.policy import ACCEPTABLE, NO_POLICY, Policy
 from nodeagent.model.probe import PROBE
 from nodeagent.model.seen import Unreadable
 from nodeagent.model.words import (
@@ -84,7 +84,7 @@ def judge(
     """The whole answer. `want` None: any confidential mode that all devices share will do."""
     answered = answers(facts)
     ask = Ask(profile, want, policy)
-    findings = _findings(facts, answered, ask)
+    findings = tuple(_accepted(each, policy) for each in _findings(facts, answered, ask))
     levels = _levels(findings, _required(facts, ask))
     ready = _ready(levels)
     todo = _todo(findings, levels, ready)
@@ -101,6 +101,7 @@ def judge(
         proven=_proven(facts),
         root_adds=_root_adds(answered, findings),
         notes=notes(facts),
+        lapsed=tuple(each for each in policy.accepted if policy.today and not policy.holds(each)),
     )
 
 
@@ -185,6 +186,15 @@ def _fold(each: Finding, root: Finding | None, *, no_groups: bool) -> Finding:
     return Finding(each.check, each.level, each.wanted, each.outcome, each.remedy, root.code)
 
 
+def _accepted(each: Finding, policy: Policy) -> Finding:
+    """Marked where the site lives with it; what could not be told cannot be lived with."""
+    if not policy.accepted or each.verdict not in {Verdict.FAIL, Verdict.WARN}:
+        return each
+    accepted = policy.accepts(each.code)
+    waived = each.verdict is Verdict.FAIL and each.level in ACCEPTABLE
+    return each._replace(accepted=accepted, is_waived=waived) if accepted else each
+
+
 def _required(facts: Facts, ask: Ask) -> frozenset[Level]:
     """Floors only where they are asked for, pods only where a kubelet could start them."""
     required = ask.profile.required | ({Level.COMPLIANT} if ask.policy.require_floors else set())
@@ -215,12 +225,21 @@ def _level(findings: list[Finding], required: bool) -> LevelVerdict:
         says += f" and {len(alike) - 2} more" if len(alike) > 2 else ""
     unsure = any(each.outcome.confidence is Confidence.MEDIUM for each in deciding)
     confidence = Confidence.MEDIUM if unsure else Confidence.HIGH
-    return LevelVerdict(worst.verdict, confidence, says, required)
+    return LevelVerdict(worst.verdict, confidence, says, required, _without(deciding))
+
+
+def _without(deciding: list[Finding]) -> Verdict | None:
+    """What is left to gate once the waived failures are out; nothing left is nothing against it."""
+    left = [each.verdict for each in deciding if not each.is_waived]
+    if len(left) == len(deciding):
+        return None
+    worst = next((verdict for verdict in _WORST if verdict in left), Verdict.PASS)
+    return Verdict.PASS if worst is Verdict.SKIP else worst
 
 
 def _ready(levels: Mapping[Level, LevelVerdict]) -> Ready:
     """Ready only if every required level passes; a skipped one proves nothing."""
-    verdicts = {each.verdict for each in levels.values() if each.required}
+    verdicts = {each.counts for each in levels.values() if each.required}
     if Verdict.FAIL in verdicts:
         return Ready.NO
     return Ready.YES if verdicts == {Verdict.PASS} else Ready.CANNOT_TELL
@@ -238,8 +257,9 @@ def _todo(
         for each in findings
         if each.verdict is verdict
         and levels[each.level].required
-        and levels[each.level].verdict is verdict
+        and levels[each.level].counts is verdict
         and each.under is None
+        and not each.is_waived
         and (each.level is not Level.ENABLED or each.check == "snp.enabled")
     )
 

@@ -1,5 +1,7 @@
 """Look and judge: the one way from a machine to an answer."""
 
+from time import gmtime, strftime
+
 from nodeagent.checks.judge import judge
 from nodeagent.facts.look import look as read
 from nodeagent.floors import shipped
@@ -30,4 +32,6 @@ def look(  # noqa: PLR0913 - what a look is given, and what is asked of it
     """
     facts = read(machine, known=known, node=node)
     asked = policy or Policy(floors=shipped())
+    if asked.accepted:
+        asked = asked._replace(today=strftime("%Y-%m-%d", gmtime()))
     return facts, judge(facts, profile=profile, want=want, policy=asked)

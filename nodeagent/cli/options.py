@@ -143,6 +143,7 @@ class Chosen:
             require_floors=config.require_floors,
             guest_bytes=config.guest_memory,
             floors=floors.load(path, key) if path else floors.shipped(),
+            accepted=config.accept,
         )
 
     @functools.cached_property

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nodeagent.model.codes import Code
+from nodeagent.model.policy import Accepted
 from nodeagent.model.words import CcMode, Confidence, Level, Profile, Ready, Restart, Verdict, Who
 
 
@@ -62,7 +63,10 @@ def skip(seen: str) -> Outcome:
 
 
 class Finding(NamedTuple):
-    """An outcome with its name, its level, and what to do. `under`: the code it folds under."""
+    """An outcome with its name, its level, and what to do. `under`: the code it folds under.
+
+    `accepted`: that the site lives with it; `is_waived`: so it gates nothing.
+    """
 
     check: str
     level: Level
@@ -70,6 +74,8 @@ class Finding(NamedTuple):
     outcome: Outcome
     remedy: Remedy | None
     under: Code | None = None
+    accepted: Accepted | None = None
+    is_waived: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -81,12 +87,21 @@ class Finding(NamedTuple):
 
 
 class LevelVerdict(NamedTuple):
-    """A level's answer in one line, and whether the profile requires it."""
+    """A level's answer in one line, and whether the profile requires it.
+
+    `without`: what it is without the failures that the site accepts, where there are such.
+    """
 
     verdict: Verdict
     confidence: Confidence
     says: str
     required: bool
+    without: Verdict | None = None
+
+    @property
+    def counts(self) -> Verdict:
+        """As it counts for ready."""
+        return self.without or self.verdict
 
 
 class Values(NamedTuple):
@@ -112,7 +127,8 @@ class Judgement:
     """The answer: ready or not, the one root cause, and everything it rests on.
 
     `todo` is what to do, in order, the root first. `root_adds` says what looking as root
-    would add, where something could not be read. `notes` explain, and change nothing.
+    would add, where something could not be read. `notes` explain, and change nothing. `lapsed`:
+    what the site accepted until a day that has passed.
     """
 
     ready: Ready
@@ -127,3 +143,4 @@ class Judgement:
     proven: Mapping[str, CcMode] = field(default_factory=dict)
     root_adds: str | None = None
     notes: tuple[str, ...] = ()
+    lapsed: tuple[Accepted, ...] = ()

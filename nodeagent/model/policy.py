@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from nodeagent.model.words import Generation
+from nodeagent.model.codes import Code
+from nodeagent.model.words import Generation, Level
 
 TCB_SNP = "tcb.snp"
 TCB_MICROCODE = "tcb.microcode"
@@ -42,12 +43,37 @@ class Floor(NamedTuple):
     chip: str = ""
 
 
+class Accepted(NamedTuple):
+    """A finding that the site lives with, through the day `until` (UTC, ISO 8601), and why."""
+
+    code: Code
+    until: str
+    why: str
+
+
+ACCEPTABLE = frozenset({Level.COMPLIANT, Level.RUNTIME})
+"""Whose failures stop gating once they are accepted; what the other levels say is never waived."""
+
+
 class Policy(NamedTuple):
-    """`guest_bytes`: memory of the largest confidential guest, where it is configured."""
+    """`guest_bytes`: memory of the largest confidential guest, where it is configured.
+
+    `accepted` by the site; `today` (ISO 8601) says which of it holds: none of it where it is empty.
+    """
 
     require_floors: bool = False
     guest_bytes: int | None = None
     floors: tuple[Floor, ...] = ()
+    accepted: tuple[Accepted, ...] = ()
+    today: str = ""
+
+    def accepts(self, code: Code | None) -> Accepted | None:
+        return next(
+            (each for each in self.accepted if each.code is code and self.holds(each)), None
+        )
+
+    def holds(self, each: Accepted) -> bool:
+        return bool(self.today) and self.today <= each.until
 
 
 NO_POLICY = Policy()

@@ -5,6 +5,7 @@ from typing import Any
 from nodeagent.model.cpu import CpuIdentity
 from nodeagent.model.facts import Facts
 from nodeagent.model.findings import Finding, Judgement
+from nodeagent.model.policy import Accepted
 
 VERSION = 1
 
@@ -29,6 +30,7 @@ def document(judgement: Judgement, facts: Facts, *, wanted_by: str = "") -> dict
                 "confidence": each.confidence.value,
                 "says": safe(each.says),
                 "required": each.required,
+                **({"accepted": True} if each.counts is not each.verdict else {}),
             }
             for level, each in judgement.levels.items()
         },
@@ -43,6 +45,7 @@ def document(judgement: Judgement, facts: Facts, *, wanted_by: str = "") -> dict
         "host": _host(facts),
         "root_adds": judgement.root_adds,
         "notes": [safe(note) for note in judgement.notes],
+        **({"lapsed": [_accepted(each) for each in judgement.lapsed]} if judgement.lapsed else {}),
     }
 
 
@@ -114,7 +117,12 @@ def _finding(each: Finding) -> dict[str, Any]:
             "needs": remedy.restart.value,
             "note": remedy.note,
         },
+        **({"accepted": _accepted(each.accepted)} if each.accepted else {}),
     }
+
+
+def _accepted(each: Accepted) -> dict[str, str]:
+    return {"code": each.code.value, "until": each.until, "why": safe(each.why)}
 
 
 def clean(value: Any) -> Any:  # noqa: ANN401 - plain values

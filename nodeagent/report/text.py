@@ -51,6 +51,7 @@ def report(  # noqa: PLR0913 - how it is drawn is no part of what was found
         *_todo(judgement, paint),
         *_levels(judgement, paint),
         *_warnings(judgement, paint),
+        *_accepted(judgement, paint),
     ]
     if verbose:
         parts += _every_finding(judgement, paint)
@@ -68,7 +69,9 @@ def _head(judgement: Judgement, source: Source, paint: Paint) -> Iterator[str]:
     yield f"{paint(word, colour)}{about}{mark}"
     root = judgement.root
     if root is None:
-        yield from _wrap("every required level passes", "  ")
+        waived = any(each.counts is not each.verdict for each in judgement.levels.values())
+        more = ", or what it fails by is accepted" if waived else ""
+        yield from _wrap(f"every required level passes{more}", "  ")
         return
     cause = f" ({root.outcome.cause})" if root.outcome.cause else ""
     yield "  " + paint(f"{root.code}{cause}", "bold")
@@ -123,6 +126,7 @@ def _levels(judgement: Judgement, paint: Paint) -> Iterator[str]:
         word = verdict.verdict.value
         sure = " (medium)" if verdict.confidence is Confidence.MEDIUM else ""
         gate = "" if verdict.required or verdict.verdict is Verdict.SKIP else " (not required)"
+        gate += " (accepted)" if verdict.without is Verdict.PASS else ""
         head = f"  {level.value:<12}{paint(f'{word:<8}', _COLOURS[verdict.verdict])}"
         first, *rest = _two_lines(verdict.says, sure + gate)
         yield head + first.strip()
@@ -146,7 +150,9 @@ def _two_lines(says: str, mark: str) -> list[str]:
 
 def _warnings(judgement: Judgement, paint: Paint) -> Iterator[str]:
     warnings = [
-        each for each in judgement.findings if each.verdict is Verdict.WARN and each.under is None
+        each
+        for each in judgement.findings
+        if each.verdict is Verdict.WARN and each.under is None and each.accepted is None
     ]
     if not warnings:
         return
@@ -154,6 +160,26 @@ def _warnings(judgement: Judgement, paint: Paint) -> Iterator[str]:
     yield paint("Warnings, which do not gate:", "bold")
     for each in warnings:
         yield from _wrap(f"{each.code}: {each.outcome.seen}", "    ", first="  - ")
+
+
+def _accepted(judgement: Judgement, paint: Paint) -> Iterator[str]:
+    """What the site lives with, and what it does no more."""
+    found = [each for each in judgement.findings if each.accepted is not None]
+    if not found and not judgement.lapsed:
+        return
+    yield ""
+    yield paint("Accepted by the configuration:", "bold")
+    for each in found:
+        if each.accepted is None:
+            continue
+        gates = each.verdict is Verdict.FAIL and not each.is_waived
+        but = f" A failure of {each.level} gates all the same." if gates else ""
+        said = f"{each.code}, until {each.accepted.until}: {each.accepted.why}.{but}"
+        yield from _wrap(said, "    ", first="  - ")
+        yield from _wrap(each.outcome.seen, "    ")
+    for lapsed in judgement.lapsed:
+        said = f"{lapsed.code}: until {lapsed.until}, which has passed, so that it counts again"
+        yield from _wrap(f"{said} ({lapsed.why})", "    ", first="  - ")
 
 
 def _every_finding(judgement: Judgement, paint: Paint) -> Iterator[str]:
