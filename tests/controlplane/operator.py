@@ -170,6 +170,6 @@ class Operator:
         self._api.patch(f"{path}/{pod}/status", change, MERGE)
 
     def _delete(self, name: str) -> None:
-        pod = self._pods.pop(name)
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}?gracePeriodSeconds=0"
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{self._pods[name]}?gracePeriodSeconds=0"
         self._api.delete(path)
+        del self._pods[name]

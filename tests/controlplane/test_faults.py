@@ -1,11 +1,9 @@
-"""An API server that is away, cut off, slow, or too busy while modes are switched through it."""
+"""An API server that is away, cut off, or slow while modes are switched through it."""
 
 from __future__ import annotations
 
 import random
 import threading
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,14 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.real.api import Object
     from tests.real.plane import ControlPlane
 
 pytestmark = pytest.mark.timeout(600)
 
 VFIO = f"{DEPLOY}vfio-manager"
 AWAY_S = 6.0
-FLOWS = "/apis/flowcontrol.apiserver.k8s.io/v1"
 
 
 @pytest.fixture
@@ -133,66 +129,6 @@ def test_the_server_restarted_in_the_middle(site: Site) -> None:
 
     site.plane.restart_apiserver()
     site.operator.stuck.clear()
-
-    site.until_ready()
-    site.demand_whole()
-
-
-@contextmanager
-def _busy(plane: ControlPlane) -> Iterator[None]:
-    """The server's own priority and fairness has no seat for this account: 429 for every call."""
-    level: Object = {
-        "metadata": {"name": "none-for-nodeagent"},
-        "spec": {
-            "type": "Limited",
-            "limited": {
-                "nominalConcurrencyShares": 0,
-                "borrowingLimitPercent": 0,
-                "limitResponse": {"type": "Reject"},
-            },
-        },
-    }
-    account = {"name": words.MANAGE, "namespace": words.NAMESPACE}
-    everything = {
-        "verbs": ["*"],
-        "apiGroups": ["*"],
-        "resources": ["*"],
-        "clusterScope": True,
-        "namespaces": ["*"],
-    }
-    schema: Object = {
-        "metadata": {"name": "none-for-nodeagent"},
-        "spec": {
-            "priorityLevelConfiguration": {"name": "none-for-nodeagent"},
-            "matchingPrecedence": 2,
-            "rules": [
-                {
-                    "subjects": [{"kind": "ServiceAccount", "serviceAccount": account}],
-                    "resourceRules": [everything],
-                }
-            ],
-        },
-    }
-    kinds = {"prioritylevelconfigurations": level, "flowschemas": schema}
-    for kind, body in kinds.items():
-        plane.api.create(f"{FLOWS}/{kind}", body)
-    try:
-        yield
-    finally:
-        for kind in reversed(kinds):
-            plane.api.delete(f"{FLOWS}/{kind}/none-for-nodeagent")
-
-
-def test_a_server_too_busy_for_us_is_left_alone_and_then_asked_again(site: Site) -> None:
-    agent = site.start()
-    site.until(lambda: site.labels.get(words.CC_STATE) == "off")
-    with _busy(site.plane):
-        time.sleep(2)  # until the server minds its new rule
-        site.ask("on")
-        site.until(lambda: "429" in agent.tail())
-        throughout(lambda: set(site.modes().values()) == {"off"}, for_s=AWAY_S)
-        calls = agent.log.read_text().count("429")
-        assert calls < 5, "it is told once, and asked less and less"
 
     site.until_ready()
     site.demand_whole()
