@@ -1,8 +1,7 @@
 # Every target only calls tools. `make run` and `make test` do all the set-up themselves.
 PY := .venv/bin/python
-TESTS_ON_REAL_PARTS := tests/machine tests/peer tests/controlplane tests/node tests/bench
 
-.PHONY: help run test test-unit soak check format hosts docs lock parts unit kill hardware clean
+.PHONY: help run test test-unit soak check format hosts docs lock parts unit kill cluster host hardware clean
 help:
 	@echo 'make run         this machine, a captured ready node, a broken one, and the demo; needs no root'
 	@echo 'make test        everything: checks, unit tests, real control plane, real node; needs root'
@@ -25,7 +24,8 @@ test:
 	@tools/packages.sh tests/node/packages.txt
 	@tools/env.sh dev build real
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target parts unit kill
-	@$(PY) -m pytest $(TESTS_ON_REAL_PARTS)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target cluster host
+	@$(PY) -m pytest tests/bench
 
 test-unit:
 	@tools/env.sh dev build
@@ -39,6 +39,12 @@ parts:
 
 unit: check
 	@$(PY) -m pytest tests/unit
+
+cluster:
+	@$(PY) -m pytest tests/controlplane
+
+host:
+	@$(PY) -m pytest tests/machine tests/peer tests/node
 
 hardware:
 	@$(PY) -m pytest tests/hardware -m hardware
