@@ -6,8 +6,10 @@ the agents are real; behind each node is a captured machine, and no kubelet.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,6 +20,7 @@ import yaml
 from tests.controlplane import words
 from tests.controlplane.agents import ROOT, Agents
 from tests.controlplane.machine import Machine
+from tests.controlplane.switching import Site
 from tests.hosts.expected import TABLE
 from tests.real.wait import eventually, throughout
 
@@ -303,3 +306,62 @@ def _swap(one: Member, other: Member) -> None:
     host = one.host
     one.become(other.host)
     other.become(host)
+
+
+SWITCHING = 3
+PLACED = 25
+
+
+def test_no_pod_is_placed_on_a_node_whose_mode_is_being_switched(
+    plane: ControlPlane, fleet: Fleet, tmp_path: Path
+) -> None:
+    """Among unlike nodes that stand still, three that go back and forth between modes."""
+    for member in fleet.ready():
+        member.become(BROKEN_HOST)  # so that only those three are left, when they are ready
+    fleet.await_truth()
+    spec: Object = yaml.safe_load((EXAMPLES / "workload.yaml").read_text())["spec"]
+    with contextlib.ExitStack() as stack:
+        sites = {}
+        for number in range(SWITCHING):
+            node, folder = f"switching-{number}", tmp_path / str(number)
+            folder.mkdir()
+            plane.add_node(node, resources={"nvidia.com/pgpu": "8"})
+            stack.callback(plane.remove_node, node)
+            site = stack.enter_context(Site(plane, node, folder, rate=20.0, has_operands=False))
+            site.start()
+            site.ask("on")
+            sites[node] = site
+        for site in sites.values():
+            site.until_ready()
+        end = threading.Event()
+        flips = [threading.Thread(target=_flip, args=(each, end)) for each in sites.values()]
+        for flip in flips:
+            flip.start()
+        try:
+            placed = [_place_one(plane, spec, sites) for _ in range(PLACED)]
+        finally:
+            end.set()
+            for flip in flips:
+                flip.join()
+        switches = sum(site.started_switches() for site in sites.values())
+
+    print(f"pods placed: {len(placed)}, while {switches} switches went on")
+    assert set(placed) == {"on"}, placed
+    assert switches > SWITCHING
+
+
+def _flip(site: Site, end: threading.Event) -> None:
+    for mode in itertools.cycle(("off", "on")):
+        if end.is_set():
+            return
+        site.ask(mode)
+        site.until_settled_in(mode)
+        end.wait(0.5)
+
+
+def _place_one(plane: ControlPlane, spec: Object, sites: Mapping[str, Site]) -> str:
+    """The mode that its node's GPUs share as soon as it is seen to be bound."""
+    with Pods(plane, 1, spec) as pods:
+        [node] = pods.await_bound()
+        modes = set(sites[node].modes().values())
+    return modes.pop() if len(modes) == 1 else "unlike"
