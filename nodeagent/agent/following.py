@@ -104,19 +104,23 @@ class Followed:
     def _watch(self) -> None:
         """One stream, from its beginning to its end, which is no news."""
         timeout_s = _RANDOM.randint(*_WATCH_S)
-        stream = self._watcher.watch(self._name, self._version, timeout_s=timeout_s)
+        stream = self._watcher.watch(
+            self._name, self._version, timeout_s=timeout_s, opened=self._opened
+        )
         for event in stream:
             if self._ended.is_set():
                 return
             if event.is_too_old:
                 raise ClusterError("what happened to the Node meanwhile is forgotten")
-            self.is_live = True
             if event.node is not None:
                 self._bring(event.node)
             elif event.is_deleted:
                 self._forget()
             else:
                 self._version = event.version or self._version
+
+    def _opened(self) -> None:
+        self.is_live = True
 
     def _refresh(self) -> None:
         """Whatever was missed: without it a watch would begin where nobody knows any more."""

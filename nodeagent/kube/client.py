@@ -74,8 +74,17 @@ class Api:
             retry_after=answer.retry_after,
         )
 
-    def stream(self, path: str, what: str, *, read_s: float) -> Iterator[object]:
+    def stream(
+        self,
+        path: str,
+        what: str,
+        *,
+        read_s: float,
+        opened: Callable[[], None] = lambda: None,
+    ) -> Iterator[object]:
         """Each line of an answer that goes on, as JSON, until the server ends it.
+
+        `opened` is told once the server has begun to answer: the first line may come late.
 
         Silence longer than `read_s` ends it with UnreachableError: a connection may be dead
         without a word.
@@ -87,6 +96,7 @@ class Api:
             if response.status == 401:
                 self.close()
             raise failure(response.status, what, _message(told), retry_after=after)
+        opened()
         raw = response.response
         try:
             for line in _lines(raw.stream(None, decode_content=False)):

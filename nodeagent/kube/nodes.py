@@ -1,6 +1,6 @@
 """The calls about one Node."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from urllib.parse import quote, urlencode
 
 from nodeagent.kube.client import APPLY, MERGE, PATCH, Api
@@ -88,7 +88,9 @@ class NodeClient:
         )
         return self._change(node, [same, new])
 
-    def watch(self, name: str, version: str, *, timeout_s: int) -> Iterator[Event]:
+    def watch(
+        self, name: str, version: str, *, timeout_s: int, opened: Callable[[], None]
+    ) -> Iterator[Event]:
         """What happens to the Node after that version, until the server ends the stream."""
         asked = urlencode(
             {
@@ -100,7 +102,8 @@ class NodeClient:
             }
         )
         what = f"cannot watch Node {name}"
-        for told in self._api.stream(f"/api/v1/nodes?{asked}", what, read_s=timeout_s + 15.0):
+        path = f"/api/v1/nodes?{asked}"
+        for told in self._api.stream(path, what, read_s=timeout_s + 15.0, opened=opened):
             yield event(told, self._type)
 
     def _merge(
