@@ -106,6 +106,18 @@ def test_a_missing_handler_that_such_pods_do_not_use_is_a_warning(hosts: Path) -
 
 
 @pytest.mark.parametrize(
+    ("profile", "verdict"), [(Profile.SNP, Verdict.FAIL), (Profile.SNP_GPU, Verdict.WARN)]
+)
+def test_which_classes_are_confidential_ones_depends_on_the_profile(
+    hosts: Path, profile: Profile, verdict: Verdict
+) -> None:
+    no_gpu = RuntimeClass("kata-qemu-snp", "kata-qemu-snp", {KATA: "true"}, {})
+    _, found = _found(hosts, _around(no_gpu), profile=profile)
+
+    assert _codes(found) == [(verdict, Code.HANDLER_MISSING)]
+
+
+@pytest.mark.parametrize(
     "selector",
     [None, {KATA: "true", "pool": "other"}, {KATA: "false"}, {READY: "false"}],
     ids=str,
@@ -239,6 +251,12 @@ def test_the_driver_manager_lives_only_while_a_pod_of_its_owners_starts(
     [found] = wedges(labels, {VFIO: (_pod(is_ready=is_ready),)})
 
     assert (found.owner is not None) == lives
+
+
+def test_an_upgrade_of_the_driver_says_nothing_of_other_programs() -> None:
+    [found] = wedges({VFIO: CC_WORD, "nvidia.com/gpu-driver-upgrade-state": "drain-required"}, {})
+
+    assert found.owner is None
 
 
 @pytest.mark.parametrize("value", ["true", "false", "", "paused-by-nodeagent", f"{CC_WORD}s"])
@@ -384,6 +402,17 @@ def test_an_owner_is_alone_only_from_when_it_was_last_seen(world: World) -> None
     world.pods = {CC: ()}
     [left] = _told(around, node).wedges
     assert around.alone_s(left) == 0
+
+
+def test_a_pause_that_was_ended_and_made_again_is_alone_anew(world: World) -> None:
+    around, paused = world.surroundings(), _node(**{VFIO: CC_WORD})
+    _told(around, paused)
+    _told(around, _node(**{VFIO: "true"}))
+    world.now += 500
+
+    [left] = _told(around, paused).wedges
+    assert around.alone_s(left) == 0
+    assert not around.is_any_alone(1)
 
 
 def test_a_pause_grows_old_and_one_that_was_ended_begins_anew(world: World) -> None:
