@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple, assert_never
@@ -14,7 +15,7 @@ from nodeagent.kube import probes
 from nodeagent.kube.events import Said
 from nodeagent.kube.node import NodeView
 from nodeagent.kube.probes import Object, ProbePods
-from nodeagent.labels import probe_key
+from nodeagent.labels import probe_key, switch_key
 from nodeagent.model.findings import Judgement
 from nodeagent.model.probe import PASSED, Gate, Probe
 from nodeagent.model.words import Ready
@@ -53,19 +54,22 @@ class Probing:
         self._may_be_there = True
         self._moment: plan.Moment | None = None
         self._rests_until = 0.0
+        self._changed = 0.0
         self._told = ""
 
     def judged(self, judgement: Judgement, node: NodeView | None, *, is_busy: bool) -> Judgement:
         """With what the probe says. While the server is away, as it was last known."""
         if node is not None:
+            mode = judgement.values.cc_mode or ""
+            last = read(node.annotations.get(probe_key(self._terms.prefix), ""))
             self._moment = plan.Moment(
                 now=self._now().timestamp(),
                 boot_id=self._cluster.boot_id,
-                mode=judgement.values.cc_mode or "",
+                mode=mode,
                 is_fit=judgement.ready is Ready.YES,
                 is_busy=is_busy,
-                switched=last_ended(node.annotations, self._terms.prefix),
-                last=read(node.annotations.get(probe_key(self._terms.prefix), "")),
+                switched=self._switched(node, last, mode),
+                last=last,
                 pod=None,
             )
         known = self._moment
@@ -73,6 +77,17 @@ class Probing:
             return check.gated(judgement, "", "")
         result, kept = plan.result(known, self._terms.gate), plan.counting(known)
         return check.gated(judgement, result, kept.why if kept and result else self._told)
+
+    def _switched(self, node: NodeView, last: Probe | None, mode: str) -> float:
+        """Since when a probe counts: after our own switch, and after a change behind our back.
+
+        A switch ends only once its note is gone, and labels come back before that.
+        """
+        if switch_key(self._terms.prefix) in node.annotations:
+            return math.inf
+        if last is not None and mode and last.mode != mode:
+            self._changed = self._now().timestamp()
+        return max(last_ended(node.annotations, self._terms.prefix), self._changed)
 
     def work(self, node: NodeView) -> float | None:
         """Go on with it; seconds until the next look, if soon."""

@@ -1,15 +1,22 @@
 """The gate: when a probe pod is made, what its end means, and what ready waits for."""
 
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodeagent.agent.probing import read, written
+from nodeagent.agent.duty import Cluster
+from nodeagent.agent.probing import Probing, Terms, read, written
 from nodeagent.checks.probe import gated
 from nodeagent.config import checked, parse
-from nodeagent.errors import UsageError
-from nodeagent.kube.probes import body, manifest, name_of
+from nodeagent.errors import ClusterError, UsageError
+from nodeagent.kube.client import Api
+from nodeagent.kube.node import NodeView, view
+from nodeagent.kube.nodes import NodeClient
+from nodeagent.kube.probes import ProbePods, body, manifest, name_of
 from nodeagent.labels import COMPAT_MODE, COMPAT_READY, PREFIX, desired
 from nodeagent.model.codes import Code
 from nodeagent.model.findings import Judgement
@@ -184,6 +191,74 @@ def test_katas_classes_wait_for_it_too(hosts: Path, how: str, is_ready: bool) ->
     assert (shown.labels.get(f"{PREFIX}ready") == "true") == is_ready
     assert not {COMPAT_READY, f"{PREFIX}ready"} & shown.unsure
     assert shown.labels[COMPAT_MODE] == "on"
+
+
+# What it goes by of a Node.
+
+SWITCHED = {"version": 1, "started": "2026-11-25T12:00:00Z", "seconds": 5, "result": "done"}
+AT = datetime(2026, 11, 25, 13, 0, tzinfo=UTC)
+NOTE = Probe("b1", "on", None, PASSED, AT.timestamp() - 600)
+
+
+class Away:
+    """No server is asked to judge."""
+
+    def ask(self, name: str) -> NodeView | None:
+        raise ClusterError(name)
+
+    def wrote(self, view: NodeView) -> NodeView:
+        raise ClusterError(view.name)
+
+
+def _probing() -> Probing:
+    api = Api(None)
+    client = NodeClient(api, condition_type="x")
+    cluster = Cluster("n", Away(), client, lambda _said: None, "b1")
+    return Probing(Terms(GATE, {}, PREFIX), cluster, ProbePods(api, "ns"), now=lambda: AT)
+
+
+def _node(**annotations: str) -> NodeView:
+    told = {f"{PREFIX}{name}": text for name, text in annotations.items()}
+    told[f"{PREFIX}probe"] = written(NOTE)
+    return view({"metadata": {"name": "n", "uid": "u", "annotations": told}}, "x")
+
+
+def test_a_pass_of_this_boot_and_mode_counts_after_a_restart(hosts: Path) -> None:
+    assert _probing().judged(_ready(hosts), _node(), is_busy=False).ready is Ready.YES
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ready"), [(5, Ready.YES), (3000, Ready.YES), (3001, Ready.NO), (3500, Ready.NO)]
+)
+def test_a_pass_counts_from_the_end_of_the_last_switch(
+    hosts: Path, seconds: int, ready: Ready
+) -> None:
+    node = _node(**{"last-switch": json.dumps({**SWITCHED, "seconds": seconds})})
+
+    assert _probing().judged(_ready(hosts), node, is_busy=False).ready is ready
+
+
+def test_a_switch_that_is_noted_has_not_ended_yet(hosts: Path) -> None:
+    """Its last steps come after the labels: what passed before it would count until then."""
+    found = _probing().judged(_ready(hosts), _node(switch="{}"), is_busy=True)
+
+    assert found.ready is Ready.NO
+
+
+def test_a_mode_that_was_another_in_between_takes_the_pass_away(hosts: Path) -> None:
+    probing, ready = _probing(), _ready(hosts)
+    other = replace(ready, values=ready.values._replace(cc_mode="ppcie"))
+    probing.judged(other, _node(), is_busy=False)
+
+    assert probing.judged(ready, _node(), is_busy=False).ready is Ready.NO
+
+
+def test_while_the_server_is_away_what_was_known_counts(hosts: Path) -> None:
+    probing, ready = _probing(), _ready(hosts)
+    assert probing.judged(ready, None, is_busy=False).ready is Ready.NO
+
+    probing.judged(ready, _node(), is_busy=False)
+    assert probing.judged(ready, None, is_busy=False).ready is Ready.YES
 
 
 # The pod.
