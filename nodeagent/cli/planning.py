@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from nodeagent.cli import guests
 from nodeagent.cli.check import serialise
 from nodeagent.cli.gpus import opened
 from nodeagent.cli.looking import look
@@ -79,6 +80,8 @@ def make(
     blocked = planner.obstacles(targets, found.modes)
     if blocked:
         raise next(iter(blocked.values()))
+    if not asks.only and any(now.modes.get(bdf) is not mode for bdf, mode in found.modes.items()):
+        guests.demand_none(chosen, facts)
     owed = debts.all() if debts else {}
     mine = {bdf: debt for bdf, debt in owed.items() if bdf in found.modes}
     return Plan(asks.mode, found, now, foreseen(targets, found.modes, mine))

@@ -12,13 +12,12 @@ from nodeagent.agent import switch as switching
 from nodeagent.agent.authority import claimed
 from nodeagent.agent.duty import Cluster, Duty, Terms
 from nodeagent.agent.slots import Rollout, Slots
-from nodeagent.agent.witness import EVERY_S, Witness
-from nodeagent.cli import planning
+from nodeagent.agent.witness import EVERY_S
+from nodeagent.cli import guests, planning
 from nodeagent.cli.switching import devices_of, situation
 from nodeagent.debts import Debts
 from nodeagent.errors import AgentError, UsageError
 from nodeagent.facts import switching as targets
-from nodeagent.host import podresources
 from nodeagent.kube import operands
 from nodeagent.kube.evict import Evictions
 from nodeagent.kube.leases import Leases
@@ -66,7 +65,7 @@ class Devices:
         self._answers: dict[str, Configured | Unreadable] = {}
         self._is_due = True
         self._seen: _Seen | None = None
-        self._witness = _witness(chosen)
+        self._witness = guests.witness(chosen)
         self._has_kubelet: bool | Unreadable = True
 
     @contextlib.contextmanager
@@ -113,7 +112,7 @@ class Devices:
         )
         if not unsettled or refused:
             return DeviceStanding(unsettled, refused, holders)
-        self._has_kubelet = _has_kubelet(self._chosen, facts)
+        self._has_kubelet = guests.has_kubelet(self._chosen, facts)
         return DeviceStanding(unsettled, refused, holders, self.guests(EVERY_S))
 
     def guests(self, within_s: float) -> tuple[Guest, ...] | Unreadable:
@@ -157,22 +156,6 @@ class Devices:
             return self._seen.now
         asks = Wish(chosen.mode or CcMode.OFF)
         return planning.make(chosen, machine, {}, asks=asks, debts=at.debts).now
-
-
-def _witness(chosen: Chosen) -> Witness | None:
-    """None of a simulated machine, which has no kubelet, unless one was named."""
-    named = chosen.config.pod_resources
-    if chosen.sim is not None and not named:
-        return None
-    folder, path = chosen.root or "/", named or podresources.SOCKET
-    return Witness(path, lambda: podresources.ask(folder, path))
-
-
-def _has_kubelet(chosen: Chosen, facts: Facts) -> bool | Unreadable:
-    if chosen.config.pod_resources:
-        return True
-    kubelet = facts.runtime.kubelet
-    return kubelet if isinstance(kubelet, Unreadable) else kubelet is not None
 
 
 def _modes(want: CcMode, now: Situation) -> tuple[Mapping[str, CcMode], str]:

@@ -17,6 +17,7 @@ import pytest
 
 from nodeagent.sim.remote import connect
 from tests.machine.simulated import PATIENCE_S, Node, served
+from tests.real.podresources import Held, Kubelet
 from tests.real.wait import eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -417,3 +418,21 @@ def test_the_demo_shows_the_whole_job(tmp_path: Path) -> None:
     assert "nodeagent.io/ready           true" in done.stdout
     assert time.monotonic() - began < 20
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_gpu_that_the_kubelet_gave_to_a_pod_is_not_switched(node: Node, tmp_path: Path) -> None:
+    """Its VM may not have opened it yet: then no process has it, and it is somebody's still."""
+    config = tmp_path / "config.yaml"
+    with Kubelet(
+        tmp_path / "kubelet.sock", pods=[Held("vm", "team-a", ("nvidia.com/pgpu",))]
+    ) as it:
+        config.write_text(json.dumps({"pod_resources": str(it.socket)}))
+        for command in (("plan",), ("apply", "--yes")):
+            done = node.run(*command, "--mode", "on", "--config", str(config))
+            assert done.returncode == 3
+            assert "gave GPUs of this node to pod team-a/vm (nvidia.com/pgpu)" in done.stderr
+    assert set(modes(node).values()) == {"off"}
+
+    done = node.run("plan", "--mode", "on", "--config", str(config))
+    assert done.returncode == 3
+    assert "which pods have a GPU cannot be told" in done.stderr
