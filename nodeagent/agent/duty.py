@@ -51,6 +51,7 @@ from nodeagent.steps import cluster as steps
 WAIT_S = 0.5
 BACK = "rolled_back"
 _CONFLICT_S = 0.1
+_AGAIN_S = 2.0
 _QUEUE_S = (3.0, 7.0)
 _MOST_STEPS = 64
 _RANDOM = random.SystemRandom()
@@ -300,8 +301,7 @@ class Duty:
                 self._wait(Wait("until NFD has taken ready from the Node"))
                 return WAIT_S
             if isinstance(step, Switch):
-                self._change(node, ahead)
-                return 0.0
+                return self._change(node, ahead)
             if withheld and not plan.withholds(step):
                 return 0.0
             try:
@@ -355,11 +355,14 @@ class Duty:
             self._journal.waits(step.says)
             self._say(Said("SwitchBlocked", step.says, is_warning=True))
 
-    def _change(self, node: NodeView, ahead: Next) -> None:
-        """The devices; what failed is noted, and what was not finished is left to the next."""
+    def _change(self, node: NodeView, ahead: Next) -> float:
+        """The devices; what failed is noted, and what was not finished is left to the next.
+
+        Seconds until that: what could not be done now is not tried again at once.
+        """
         note = ahead.standing.note
         if note is None:
-            return
+            return WAIT_S
         self._journal.changes(note, len(ahead.standing.unsettled))
         narrator = Narrator(note, lambda says: self._narrate(node.name, says, narrator.done))
         with narrator:
@@ -367,7 +370,7 @@ class Duty:
                 ends = self._devices.switch(note.want, narrator.told, self._gate(node, note))
             except AgentError as error:
                 log.warning("the switch did not begin: %s", chain(error))
-                return
+                return _AGAIN_S
         failed = [each for each in ends if each.end in {End.FAILED, End.BACK}]
         self._is_back = bool(failed) and all(each.end is End.BACK for each in failed)
         if failed:
@@ -375,6 +378,7 @@ class Duty:
             log.warning("the switch to %s failed: %s", note.want, why)
             noted = {words.switch_key(self._terms.prefix): steps.written(replace(note, failed=why))}
             self._source.wrote(self._client.annotate(node, noted))
+        return _AGAIN_S if any(each.end is End.LEFT for each in ends) else 0.0
 
     def _gate(self, node: NodeView, note: Note) -> May:
         """Read back before every step that cannot be undone: who switches, and what is paused.
