@@ -88,6 +88,8 @@ def test_what_could_not_be_told_cannot_be_accepted(hosts: Path) -> None:
     for expect in unsure:
         found = judged(hosts / expect.name, policy=accepting(*EVERYTHING))
         assert found.ready is Ready.CANNOT_TELL, expect.name
+        unsure_of = [each for each in found.findings if each.verdict is Verdict.UNKNOWN]
+        assert not any(each.accepted for each in unsure_of), expect.name
 
 
 def test_one_of_two_failures_accepted_leaves_the_other(hosts: Path) -> None:

@@ -3,17 +3,20 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nodeagent import diary
 from nodeagent.agent.cycle import CC_MODE
+from nodeagent.agent.duty import Next
 from nodeagent.agent.journal import NOBODY, US, Journal
 from nodeagent.errors import HostError
 from nodeagent.kube.failures import UnreachableError
 from nodeagent.labels import Condition
 from nodeagent.labels import Status as Said
-from nodeagent.model.cluster import Note
+from nodeagent.locks import started
+from nodeagent.model.cluster import Note, Queue, Standing, Wait
 from nodeagent.model.status import Agent, Asked, Entry, Status, Switching
 from nodeagent.model.status import document as document_of
 from nodeagent.model.words import CcMode, Verdict
@@ -135,6 +138,18 @@ def test_where_nothing_must_be_kept_the_history_is_beside_the_status(tmp_path: P
     assert len(history(tmp_path / "lib", tmp_path / "run")) == 1
 
 
+def test_of_two_folders_the_newest_hundred_are_told_in_their_order(tmp_path: Path) -> None:
+    """Where /var/lib could be written for a while alone."""
+    for name, hour in (("lib", 12), ("run", 13)):
+        (tmp_path / name).mkdir()
+        entries = [Entry(f"2026-11-24T{hour}:{n:02}:00Z", "drift", cause=name) for n in range(60)]
+        diary.write_history(str(tmp_path / name), entries)
+
+    found = history(tmp_path / "run", tmp_path / "lib")
+    assert len(found) == diary.MOST
+    assert [each.cause for each in found] == ["lib"] * 40 + ["run"] * 60
+
+
 def test_where_nothing_can_be_written_nothing_is_said(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     kept = journal(tmp_path / "run", tmp_path / "run")
@@ -163,8 +178,6 @@ def test_of_two_agents_the_one_that_was_there_tells(tmp_path: Path) -> None:
 
 
 def _started(pid: int) -> int:
-    from nodeagent.locks import started  # noqa: PLC0415
-
     return started(pid) or 0
 
 
@@ -222,7 +235,8 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
 
 def test_no_link_is_followed_out_of_the_folder(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.write_text("theirs")
+    theirs = json.dumps(document_of(Status("theirs")))
+    elsewhere.write_text(theirs)
     (tmp_path / "run").mkdir()
     for name in (diary.STATUS, diary.HISTORY, f".{diary.STATUS}.part", f".{diary.HISTORY}.part"):
         (tmp_path / "run" / name).symlink_to(elsewhere)
@@ -233,7 +247,7 @@ def test_no_link_is_followed_out_of_the_folder(tmp_path: Path) -> None:
     kept.looked(BAD, Asked())
     kept.flush()
 
-    assert elsewhere.read_text() == "theirs"
+    assert elsewhere.read_text() == theirs
 
 
 @pytest.mark.parametrize(
@@ -354,3 +368,90 @@ def test_a_server_is_never_called_away_where_none_is_asked(tmp_path: Path) -> No
     kept.flush()
     assert told(tmp_path).api.reachable is None
     assert ApiServer(Away()).asks
+
+
+# What comes next, and who stands in its way.
+
+
+def standing(**more: Any) -> Standing:  # noqa: ANN401
+    plain: dict[str, Any] = {
+        "want": CcMode.ON,
+        "unsettled": ("a", "b", "c"),
+        "refused": "",
+        "holders": (),
+        "deploy": {},
+        "pods": {},
+        "allocatable": {},
+        "is_unschedulable": False,
+        "is_cordoned_by_us": False,
+        "note": None,
+    }
+    return Standing(**{**plain, **more})
+
+
+@pytest.mark.parametrize(
+    ("step", "more", "blocked", "is_under_way"),
+    [
+        (Wait("in use by qemu (pid 1)", is_blocked=True), {}, "in use by qemu (pid 1)", True),
+        (Wait("until pod x is gone"), {"note": NOTE}, "", True),
+        (Queue(CcMode.ON, "gpu-2 has nodeagent-slot-0"), {}, "gpu-2 has nodeagent-slot-0", True),
+        (Queue(CcMode.ON), {}, "", True),
+        (
+            None,
+            {"refused": "a driver upgrade is under way"},
+            "a driver upgrade is under way",
+            False,
+        ),
+        (None, {"refused": "a driver upgrade is under way", "unsettled": ()}, "", False),
+        (None, {"unsettled": ()}, "", False),
+    ],
+)
+def test_who_stands_in_the_way_is_told(
+    step: Wait | Queue | None,
+    more: dict[str, object],
+    blocked: str,
+    is_under_way: bool,
+    tmp_path: Path,
+) -> None:
+    kept = journal(tmp_path)
+    kept.stands(US, Next(step, standing(**more), NOTE), is_due=True)
+    kept.flush()
+
+    found = told(tmp_path)
+    assert (found.blocked.by if found.blocked else "") == blocked
+    assert (found.switch is not None) is is_under_way
+
+
+def test_a_switch_that_waits_for_the_api_says_so(tmp_path: Path) -> None:
+    clock = Clock(START)
+    kept = journal(tmp_path, clock=clock)
+    kept.heard("cannot reach the API server")
+    kept.stands(US, None, is_due=True)
+    kept.flush()
+    blocked = told(tmp_path).blocked
+    assert blocked is not None
+    assert "the API server" in blocked.by
+
+    clock.at = clock.at.replace(hour=20)
+    kept.stands(US, None, is_due=True)
+    kept.flush()
+    assert told(tmp_path).blocked == blocked, "since it began"
+
+    kept.heard("")
+    kept.stands(US, Next(None, standing(unsettled=()), None), is_due=False)
+    kept.flush()
+    assert told(tmp_path).blocked is None
+
+
+def test_a_short_word_of_many_waits_is_one_transition(tmp_path: Path) -> None:
+    """A fleet's queue names another holder every few seconds, for hours."""
+    kept = journal(tmp_path)
+    for number in range(50):
+        wait = Queue(CcMode.ON, f"gpu-{number} has nodeagent-slot-0")
+        kept.stands(US, Next(wait, standing(), NOTE), is_due=True)
+        kept.flush()
+
+    assert len(history(tmp_path)) == 1
+    blocked = told(tmp_path).blocked
+    assert blocked is not None
+    assert "gpu-49" in blocked.by
