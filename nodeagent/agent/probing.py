@@ -54,7 +54,7 @@ class Probing:
         self._may_be_there = True
         self._moment: plan.Moment | None = None
         self._rests_until = 0.0
-        self._changed = 0.0
+        self._changed = 0
         self._told = ""
 
     def judged(self, judgement: Judgement, node: NodeView | None, *, is_busy: bool) -> Judgement:
@@ -86,7 +86,8 @@ class Probing:
         if switch_key(self._terms.prefix) in node.annotations:
             return math.inf
         if last is not None and mode and last.mode != mode:
-            self._changed = self._now().timestamp()
+            # To the second, as what begins now is noted.
+            self._changed = math.floor(self._now().timestamp())
         return max(last_ended(node.annotations, self._terms.prefix), self._changed)
 
     def work(self, node: NodeView) -> float | None:

@@ -196,7 +196,7 @@ def test_katas_classes_wait_for_it_too(hosts: Path, how: str, is_ready: bool) ->
 # What it goes by of a Node.
 
 SWITCHED = {"version": 1, "started": "2026-11-25T12:00:00Z", "seconds": 5, "result": "done"}
-AT = datetime(2026, 11, 25, 13, 0, tzinfo=UTC)
+AT = datetime(2026, 11, 25, 13, 0, 0, 700_000, tzinfo=UTC)
 NOTE = Probe("b1", "on", None, PASSED, AT.timestamp() - 600)
 
 
@@ -217,9 +217,9 @@ def _probing() -> Probing:
     return Probing(Terms(GATE, {}, PREFIX), cluster, ProbePods(api, "ns"), now=lambda: AT)
 
 
-def _node(**annotations: str) -> NodeView:
+def _node(note: Probe = NOTE, /, **annotations: str) -> NodeView:
     told = {f"{PREFIX}{name}": text for name, text in annotations.items()}
-    told[f"{PREFIX}probe"] = written(NOTE)
+    told[f"{PREFIX}probe"] = written(note)
     return view({"metadata": {"name": "n", "uid": "u", "annotations": told}}, "x")
 
 
@@ -251,6 +251,15 @@ def test_a_mode_that_was_another_in_between_takes_the_pass_away(hosts: Path) -> 
     probing.judged(other, _node(), is_busy=False)
 
     assert probing.judged(ready, _node(), is_busy=False).ready is Ready.NO
+
+
+def test_what_begins_in_the_second_of_a_drift_counts(hosts: Path) -> None:
+    probing, ready = _probing(), _ready(hosts)
+    other = replace(ready, values=ready.values._replace(cc_mode="ppcie"))
+    probing.judged(other, _node(), is_busy=False)
+    after = NOTE._replace(mode="ppcie", at=AT.timestamp())
+
+    assert probing.judged(other, _node(after), is_busy=False).ready is Ready.YES
 
 
 def test_while_the_server_is_away_what_was_known_counts(hosts: Path) -> None:
