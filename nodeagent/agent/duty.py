@@ -21,7 +21,7 @@ from nodeagent.agent.witness import AT_ONCE_S, EVERY_S
 from nodeagent.errors import AgentError, ClusterError
 from nodeagent.kube.events import Said
 from nodeagent.kube.evict import Evictions
-from nodeagent.kube.failures import ConflictError
+from nodeagent.kube.failures import ConflictError, RefusedError
 from nodeagent.kube.node import ASKS, NodeView
 from nodeagent.kube.nodes import NodeClient
 from nodeagent.labels import Condition, Status, Wanted
@@ -288,7 +288,7 @@ class Duty:
                 self._slots.rest(is_well=not ahead.standing.unsettled)
                 return None
             if isinstance(step, Queue):
-                self._turn = self._slots.seek(step.want)
+                self._turn = self._ask_for_a_turn(step.want)
                 if self._turn:
                     self._wait(Wait(f"its turn: {self._turn}", is_blocked=True))
                     return _RANDOM.uniform(*_QUEUE_S)
@@ -311,6 +311,13 @@ class Duty:
                 return _CONFLICT_S
             ahead = self.consider(node, devices, ahead.standing.want)
         return WAIT_S
+
+    def _ask_for_a_turn(self, want: CcMode) -> str:
+        """A right that is missing stops the switch alone, and not what is published."""
+        try:
+            return self._slots.seek(want)
+        except RefusedError as error:
+            return f"the fleet cannot be asked: {error}"
 
     def _is_shown_ready(self, node: NodeView) -> bool:
         """What we publish through NFD goes from the Node only when NFD comes by."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nodeagent.cli.options import Chosen
     from nodeagent.cli.switcher import Devices
     from nodeagent.kube.client import Api
-    from nodeagent.kube.events import Said
+    from nodeagent.kube.events import Events, Said
     from nodeagent.model.facts import Facts
     from nodeagent.model.findings import Judgement
     from nodeagent.model.pci import Sighting
@@ -276,7 +276,7 @@ def _in_a_cluster(
         stack.callback(followed.end)
         config = chosen.config
         tells = config.authority or config.repair or config.gate
-        say = Events(api, settings.node).say if tells else _unheard
+        say = _teller(Events(api, settings.node)) if tells else _unheard
         cluster = Cluster(
             settings.node, followed, client, say, settings.boot_id, journal=kept.journal
         )
@@ -298,6 +298,14 @@ def _in_a_cluster(
 
 def _closing(stack: contextlib.ExitStack, api: Api) -> Api:
     return stack.enter_context(contextlib.closing(api))
+
+
+def _teller(events: Events) -> Callable[[Said], object]:
+    """Without the right to write Events there are none, which is said once."""
+    from nodeagent.publish.rights import Rights  # noqa: PLC0415
+
+    rights = Rights()
+    return lambda said: rights.tried("telling Events", None, lambda: events.say(said))
 
 
 def _unheard(_said: Said) -> None:

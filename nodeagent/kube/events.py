@@ -10,6 +10,7 @@ from nodeagent.kube.node import MANAGER
 
 if TYPE_CHECKING:
     from nodeagent.kube.client import Api
+from nodeagent.kube.failures import RefusedError
 
 _NAMESPACE = "default"  # where those of Nodes live
 _MESSAGE_CHARS = 1000
@@ -24,7 +25,10 @@ class Said(NamedTuple):
 
 
 class Events:
-    """Tells the API server, and never fails: an event is a help, and nothing depends on it."""
+    """Tells the API server, and does not fail: an event is a help, and nothing depends on it.
+
+    RefusedError alone is raised: somebody has to grant that right, and shall hear of it.
+    """
 
     def __init__(self, api: Api, node: str) -> None:
         self._api, self._node = api, node
@@ -37,6 +41,8 @@ class Events:
         path = f"/api/v1/namespaces/{_NAMESPACE}/events"
         try:
             self._api.ask("POST", path, "cannot write an Event", body=self._event(said))
+        except RefusedError:
+            raise
         except ClusterError as error:
             return error
         self._last = (said.reason, said.message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
@@ -11,12 +11,13 @@ import yaml
 from tests.controlplane import words
 from tests.controlplane.agents import Agents
 from tests.controlplane.operator import DEPLOY, OPERANDS, PGPU, Operator
+from tests.controlplane.operator import NAMESPACE as OPERATORS
 from tests.machine.simulated import served
 from tests.real.api import ApiError
 from tests.real.wait import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.real.api import Object
@@ -82,6 +83,20 @@ class Site:
         self.plane.add_node(self.node, labels={**self.operator.labels, **labels})
         self.operator.forget()
         self.agents.kubeconfig(self.node, account=words.MANAGE)  # over the old one
+
+    @contextmanager
+    def without(self, binding: str) -> Iterator[None]:
+        """Somebody took that RoleBinding away from the account, and gives it back."""
+        folders = {"nodeagent-manage-slots": words.NAMESPACE, "nodeagent-manage-events": "default"}
+        folder = folders.get(binding, OPERATORS)
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{folder}/rolebindings"
+        found = self.plane.api.get(f"{path}/{binding}")
+        self.plane.api.delete(f"{path}/{binding}")
+        try:
+            yield
+        finally:
+            kept = {key: found[key] for key in ("roleRef", "subjects")}
+            self.plane.api.create(path, {"metadata": {"name": binding}, **kept})
 
     def spoil_token(self) -> None:
         """Refused from now on, as one is after its time: its account is another one."""

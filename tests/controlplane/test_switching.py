@@ -369,3 +369,38 @@ def test_a_label_nobody_may_set_is_taken_away_and_the_node_is_right_again(site: 
 
     site.until(lambda: site.labels.get(words.CC_READY) == "false")
     assert words.READY not in site.labels
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        ("nodeagent-manage-events", "telling Events is off"),
+        ("nodeagent-manage-operands", "the operands' pods cannot be seen"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_and_what_needs_it_is_off(
+    site: Site, right: str, said: str
+) -> None:
+    with site.without(right):
+        agent = site.start(switch_deadline_s=3)
+        site.until(lambda: site.labels.get(words.CC_STATE) == "off")
+        site.ask("on")
+        site.until(lambda: said in agent.log.read_text())
+
+        if right == "nodeagent-manage-events":
+            site.until_ready()
+        else:
+            site.until(lambda: words.LAST_SWITCH in site.annotations and site.is_untouched())
+            assert set(site.modes().values()) == {"off"}
+        site.demand_whole()
+
+
+def test_without_the_right_to_slots_nothing_begins_and_labels_stay_true(site: Site) -> None:
+    with site.without("nodeagent-manage-slots"):
+        site.start(slots=1)
+        site.until(lambda: site.labels.get(words.CC_STATE) == "off")
+        site.ask("on")
+
+        site.until(lambda: "the fleet cannot be asked" in site.condition().get("message", ""))
+        throughout(site.is_untouched, for_s=STAYS_S)
+        assert set(site.modes().values()) == {"off"}
