@@ -128,6 +128,8 @@ def command(  # noqa: PLR0913 - one for each option
     """Watch this host and keep its Kubernetes Node's labels true.
 
     Looks, judges, and writes only what changed. Goes on looking while the API server is away.
+    Where the configuration says `authority: true`, it also brings the GPUs to the mode that the
+    Node's label nvidia.com/cc.mode asks for; out of the box it switches nothing.
     SIGTERM ends it and leaves the labels as they are; SIGHUP asks for a look at once.
     """
     gc.enable()  # unlike the other commands this one stays
