@@ -27,6 +27,7 @@ from nodeagent.plan.cluster import (
     DONE,
     FAILED,
     WITHDRAWN,
+    minds_pods,
     next_step,
     operands,
     withholds,
@@ -203,3 +204,21 @@ def test_what_advertises_devices_goes_first_and_comes_back_last() -> None:
     assert order.index("kata-sandbox-device-plugin") < order.index("sandbox-validator")
     assert order.index("sandbox-validator") < order.index("vfio-manager")
     assert not {"cc-manager", "driver", "operands"} & set(order)
+
+
+@pytest.mark.parametrize(
+    ("now", "minds"),
+    [
+        (ASKED, False),
+        (BEGUN, False),
+        (CORDONED._replace(deploy={PLUGIN: TOKEN, VFIO: "true"}), False),
+        (READY_TO_GO, True),
+        (SWITCHED, False),
+        (BACK, True),
+        (AT_REST, False),
+        (READY_TO_GO._replace(deploy={}, note=replace(NOTE, paused=())), False),
+    ],
+)
+def test_operands_pods_are_looked_at_where_they_decide(now: Standing, minds: bool) -> None:
+    """A label of theirs may be gone by then: the note still says who was paused."""
+    assert minds_pods(step(now), now) is minds
