@@ -357,7 +357,7 @@ class Cycle:
         except ClusterError as error:
             self._lost(error)
             return self._backoff.left_s
-        if again_s is not None:
+        if self._duty.has_switched:
             self._watched = {}  # what we change ourselves is no drift
         return again_s
 

@@ -49,6 +49,10 @@ from nodeagent.publish.apiserver import rfc3339, utc_now
 from nodeagent.steps import cluster as steps
 
 WAIT_S = 0.5
+BLOCKED_S = 5.0
+"""A VM may have a GPU for hours: each look costs, and nobody waits for the first second."""
+_SOAK_S = 30.0
+"""Its slot must be renewed meanwhile, however seldom it looks."""
 BACK = "rolled_back"
 _CONFLICT_S = 0.1
 _AGAIN_S = 2.0
@@ -144,6 +148,8 @@ class Duty:
         self._devices = devices
         self._now = now
         self._told = ""
+        self.has_switched = False
+        """Whether the last `work` began to change devices: then it is no drift."""
 
     # What is next.
 
@@ -280,13 +286,13 @@ class Duty:
 
         The labels were published before: what comes after them waits for the next cycle.
         """
-        withheld = plan.withholds(ahead.step)
+        withheld, self.has_switched = plan.withholds(ahead.step), False
         for _ in range(_MOST_STEPS):
             step = ahead.step
             if step is None:
                 self._turn = None
                 self._slots.rest(is_well=not ahead.standing.unsettled)
-                return None
+                return _SOAK_S if self._slots.is_held else None
             if isinstance(step, Queue):
                 self._turn = self._ask_for_a_turn(step.want)
                 if self._turn:
@@ -296,7 +302,7 @@ class Duty:
                 continue
             if isinstance(step, Wait):
                 self._wait(step)
-                return WAIT_S
+                return BLOCKED_S if step.is_blocked else WAIT_S
             if plan.shall_switch(ahead.standing) and self._is_shown_ready(node):
                 self._wait(Wait("until NFD has taken ready from the Node"))
                 return WAIT_S
@@ -370,6 +376,7 @@ class Duty:
         note = ahead.standing.note
         if note is None:
             return WAIT_S
+        self.has_switched = True
         self._journal.changes(note, len(ahead.standing.unsettled))
         narrator = Narrator(note, lambda says: self._narrate(node.name, says, narrator.done))
         with narrator:
