@@ -1,5 +1,6 @@
 """Before any test: captured hosts that the repository does not keep are made."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ HOSTS = Path(__file__).parent / "hosts"
 
 def pytest_sessionstart(session: pytest.Session) -> None:  # noqa: ARG001 - pytest's signature
     write_stale(kept=False)
+    # A shell's background job ignores Ctrl-C, and so would every program that a test starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
