@@ -218,8 +218,10 @@ def agent(  # noqa: PLR0913 - one for each option
 
     with chosen.open() as machine:
         simulated = machine.source.simulated
-    # What a simulated machine showed must never be taken for a sighting of this one.
-    memory = Memory(None if simulated else run_dir, settings.boot_id)
+    # What a simulated machine showed must never be taken for a sighting of this one: it has a
+    # folder of its own, and a capture needs none.
+    folder = str(chosen.state) if chosen.sim else None if simulated else run_dir
+    memory = Memory(folder, settings.boot_id)
     kept = Kept(memory, _journal(chosen, settings, run_dir), counts)
     if chosen.config.announce:
         with _in_a_cluster(chosen, settings, bell, kept, kubeconfig) as cycle:
