@@ -73,7 +73,7 @@ class Devices:
         """For a look, with what the firmware said; asked only where that is due."""
         if not self._is_due:
             with self._chosen.awake() as machine:
-                yield machine, self._answers
+                yield machine, self._told()
             return
         chosen = self._chosen
         with (
@@ -82,7 +82,11 @@ class Devices:
         ):
             self._answers = dict(found)
             self._is_due = False
-            yield machine, found
+            yield machine, self._told()
+
+    def _told(self) -> Answers:
+        """A device that somebody uses is not asked: that is no doubt about it (design.md §2)."""
+        return {bdf: each for bdf, each in self._answers.items() if not isinstance(each, NotAsked)}
 
     def standing(
         self, machine: Machine, facts: Facts, judgement: Judgement, want: CcMode | None

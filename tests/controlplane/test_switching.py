@@ -214,7 +214,7 @@ def test_of_two_agents_on_one_node_one_works_and_the_other_takes_over(site: Site
 
     site.ask("on")
     site.until_ready()
-    throughout(lambda: site.labels.get(words.CC_READY) == "true", for_s=STAYS_S)
+    throughout(lambda: site.labels.get(words.CC_READY) == "true", for_s=2 * STAYS_S)
     assert site.started_switches() == 1
 
     first.kill()
@@ -335,7 +335,7 @@ def test_a_vm_that_has_a_gpu_for_hours_keeps_it_over_restarts(site: Site) -> Non
     first.kill()
     second = site.start()
     site.until(lambda: "in use" in second.tail() or site.labels.get(words.CC_READY) == "true")
-    throughout(lambda: site.labels.get(words.CC_READY) == "true", for_s=STAYS_S)
+    throughout(lambda: site.labels.get(words.CC_READY) == "true", for_s=2 * STAYS_S)
 
     site.ask("off")
     site.until(lambda: site.condition().get("reason") == "Blocked")
