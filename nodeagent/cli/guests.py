@@ -35,7 +35,9 @@ def has_kubelet(chosen: Chosen, facts: Facts) -> bool | Unreadable:
 
 def demand_none(chosen: Chosen, facts: Facts) -> None:
     """A pod may have been given a GPU that its VM has not opened yet; and which, is not told."""
-    asked = witness(chosen) if chosen.capture is None else None
+    if facts.source.simulated and not chosen.config.pod_resources:
+        return  # a capture's kubelet, or a model's, answers nobody
+    asked = witness(chosen)
     if asked is None:
         return
     found = asked.guests(installed=has_kubelet(chosen, facts))
